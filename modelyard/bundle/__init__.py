@@ -1,0 +1,1 @@
+"""The artifact: weights, fitted inputs, spec, evidence and digests. The only hand-off between stages."""

@@ -1,0 +1,325 @@
+"""The command line: one verb a stage. It parses, calls the public API and prints; nothing is decided here."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import modelyard
+from modelyard.core.errors import DataError, ModelyardError, Stopped, UsageError
+from modelyard.core.files import to_json, write_text
+from modelyard.core.optional import resolve
+
+__all__ = ["main"]
+
+_TERMINAL = "modelyard.terminal:"
+"""How records look on a terminal; brought in when something is printed, to keep `-h` quick."""
+
+
+class _Group(click.Group):
+    """Lists verbs in the order of the work rather than of the alphabet, and names the nearest one to a typing error."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            from_name = resolve("modelyard.core.errors:nearest")(args[0], self.commands) if args else ""
+            raise click.UsageError(f"{error.message.rstrip('.')}{from_name}", context) from error
+
+
+def _epilog(*examples: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+
+
+def _json(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--json`; the command's return value, a record, is printed as JSON then, and by its printer otherwise."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, as_json: bool, **kwargs: Any) -> None:
+        click.get_current_context().find_root().obj = {"json": as_json}
+        outcome = command(*args, **kwargs)
+        if outcome is None:
+            return
+        record, printer = outcome
+        if as_json:
+            click.echo(to_json(record, indent=2))
+        elif printer is not None:
+            printer(record)
+
+    return wrapped
+
+
+def _print(name: str) -> Callable[[Any], None]:
+    return lambda record: resolve(_TERMINAL + name)(record)
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_RUNS = click.option("--runs", default="runs", show_default=True, metavar="DIR", help="Folder of the runs.")
+
+
+@click.group(
+    cls=_Group,
+    context_settings=_SETTINGS,
+    epilog=_epilog(
+        "modelyard new reviews.csv --target stars",
+        "modelyard train reviews.yaml train.epochs=3",
+        "modelyard train mnist",
+        'modelyard predict runs/reviews-…/bundle --input \'{"review": "Worth every penny."}\'',
+    )
+    + "\n\n\b\nExit codes: 0 done · 1 failed · 2 the spec or the data is wrong · 3 a gate refused · 75 stopped on request",
+)
+@click.version_option(modelyard.__version__, message="modelyard %(version)s")
+def _cli() -> None:
+    """From your own data and one short spec to a model you can trust."""
+
+
+@_cli.command("new", epilog=_epilog("modelyard new reviews.csv --target stars",
+                                    "modelyard new photos/ --target label --output photos.yaml",
+                                    "modelyard new catalog:adult --target income"))  # fmt: skip
+@click.argument("data")
+@click.option(
+    "--target", "targets", multiple=True, required=True, metavar="COLUMN", help="What to predict; repeatable."
+)
+@click.option("--name", help="Name of the run; the data's when unsaid.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False), help="Where to write; NAME.yaml when unsaid, - for the screen."
+)
+@click.option("--force", is_flag=True, help="Overwrite a spec that exists.")
+@_json
+def _new(data: str, targets: Sequence[str], name: str | None, output: str | None, force: bool) -> Any:
+    """Look at DATA and write a spec for it, every choice explained."""
+    draft = modelyard.draft(data, targets, name)
+    if output == "-":
+        return draft, lambda record: click.echo(record.text, nl=False)
+    path = Path(output or f"{draft.name}.yaml")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already; choose another --output, or overwrite it with --force")
+    write_text(path, draft.text)
+    return {**draft.as_dict(), "path": str(path)}, _print("print_draft")
+
+
+@_cli.command("train", epilog=_epilog("modelyard train reviews.yaml",
+                                      "modelyard train reviews.yaml train.epochs=3 model.size=large seed=1",
+                                      "modelyard train mnist --runs /tmp/runs"))  # fmt: skip
+@click.argument("spec")
+@click.argument("overrides", nargs=-1)
+@_RUNS
+@_json
+def _train(spec: str, overrides: Sequence[str], runs: str) -> Any:
+    """Carry out SPEC, a YAML file or a recipe's name: data, training, evaluation, bundle, report."""
+    asked = modelyard.open_spec(spec, overrides)
+    if click.get_current_context().find_root().obj["json"]:
+        return modelyard.train(asked, runs), None
+    with resolve(_TERMINAL + "TrainingDisplay")() as display:
+        run = modelyard.train(asked, runs, [display])
+    return run, _print("print_run")
+
+
+@_cli.command("evaluate", epilog=_epilog("modelyard evaluate runs/reviews-…/bundle --data test.csv"))
+@click.argument("bundle")
+@click.option("--data", required=True, metavar="PATH", help="Rows with their true answers: a file, glob or folder.")
+@click.option("--format", help="The data's format, when its ending does not tell.")
+@_json
+def _evaluate(bundle: str, data: str, format: str | None) -> Any:
+    """Measure BUNDLE on rows whose answers are known."""
+    return modelyard.evaluate(bundle, data, format), _print("print_evaluation")
+
+
+@_cli.command("predict", epilog=_epilog("modelyard predict runs/reviews-…/bundle --input '{\"review\": \"Crisp and dry.\"}'",
+                                        "modelyard predict runs/reviews-…/bundle --input new.csv --output answers.csv",
+                                        "modelyard predict runs/photos-…/bundle --input holiday/ --output answers.jsonl"))  # fmt: skip
+@click.argument("bundle")
+@click.option("--input", "rows", required=True, metavar="JSON|PATH",
+              help="One row or a list of rows as JSON; or a file, glob or folder.")  # fmt: skip
+@click.option("--output", metavar="FILE", help="Where to write: .csv, .parquet or .jsonl; the screen when unsaid.")
+@click.option("--format", help="The input's format, when its ending does not tell.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, or auto for the first accelerator.")
+@_json
+def _predict(bundle: str, rows: str, output: str | None, format: str | None, device: str) -> Any:
+    """Answer rows with BUNDLE."""
+    predictor = modelyard.load(bundle, device)
+    given = _parse_rows(rows)
+    if output is not None:
+        if given is not None:
+            rows_in: Any = given
+        else:
+            rows_in = rows
+        return resolve("modelyard.bundle.answers:write_answers")(predictor, rows_in, Path(output), format), _print(
+            "print_written"
+        )
+    answers = predictor.predict(rows if given is None else given, format=format)
+    return {"answers": list(answers), "notes": answers.notes}, _print("print_answers")
+
+
+def _parse_rows(text: str) -> Any:
+    """Return rows given as JSON, or None when the text is a location."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if Path(text).exists():
+            return None
+        raise DataError(
+            f"--input looks like JSON but is not: {error}. A row is written as '{{\"column\": value}}'"
+        ) from error
+
+
+@_cli.command(
+    "runs", epilog=_epilog("modelyard runs", "modelyard runs runs/reviews-20260101-1200 runs/reviews-20260102-0900")
+)
+@click.argument("paths", nargs=-1)
+@_RUNS
+@_json
+def _runs(paths: Sequence[str], runs: str) -> Any:
+    """List what was trained here; with two PATHS or more, show what differs between those runs."""
+    if paths:
+        return modelyard.compare(paths), _print("print_comparison")
+    return modelyard.runs(runs), _print("print_runs")
+
+
+@_cli.group("data", cls=_Group)
+def _data() -> None:
+    """The catalogue of named public data sets; a spec uses one as `source: catalog:NAME`."""
+
+
+@_data.command("list", epilog=_epilog("modelyard data list"))
+@_json
+def _data_list() -> Any:
+    """List the data sets."""
+    return [modelyard.catalog.entry(name) for name in modelyard.catalog.names()], _print("print_catalog")
+
+
+@_data.command("show", epilog=_epilog("modelyard data show adult"))
+@click.argument("name")
+@_json
+def _data_show(name: str) -> Any:
+    """Show what is known of data set NAME."""
+    return modelyard.catalog.entry(name), _print("print_entry")
+
+
+@_data.command("get", epilog=_epilog("modelyard data get fashion_mnist"))
+@click.argument("name")
+@_json
+def _data_get(name: str) -> Any:
+    """Fetch data set NAME and say where it is."""
+    if click.get_current_context().find_root().obj["json"]:
+        return {"name": name, "path": str(modelyard.catalog.get(name))}, None
+    with resolve(_TERMINAL + "DownloadDisplay")() as display:
+        path = modelyard.catalog.get(name, progress=display)
+    return {"name": name, "path": str(path)}, _print("print_fetched")
+
+
+@_cli.group("recipes", cls=_Group, invoke_without_command=True)
+@_json
+def _recipes() -> Any:
+    """The recipes that ship with modelyard; a recipe's name works wherever a spec's path does."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return None
+    return modelyard.recipes(), _print("print_recipes")
+
+
+@_recipes.command("list", epilog=_epilog("modelyard recipes list"))
+@_json
+def _recipes_list() -> Any:
+    """List the recipes."""
+    return modelyard.recipes(), _print("print_recipes")
+
+
+@_recipes.command("show", epilog=_epilog("modelyard recipes show mnist", "modelyard recipes show mnist > my.yaml"))
+@click.argument("name")
+@_json
+def _recipes_show(name: str) -> Any:
+    """Print recipe NAME, to read it or to make it your own."""
+    text = modelyard.recipe_text(name)
+    return {"name": name, "text": text}, lambda record: click.echo(record["text"], nl=False)
+
+
+@_cli.group("bundle", cls=_Group)
+def _bundle() -> None:
+    """Look into a bundle, or prove that it is what was written."""
+
+
+@_bundle.command("show", epilog=_epilog("modelyard bundle show runs/reviews-…/bundle"))
+@click.argument("path")
+@_json
+def _bundle_show(path: str) -> Any:
+    """Show what is in the bundle at PATH: inputs, task, model, results, files."""
+    return modelyard.describe(path), _print("print_bundle")
+
+
+@_bundle.command("verify", epilog=_epilog("modelyard bundle verify runs/reviews-…/bundle"))
+@click.argument("path")
+@_json
+def _bundle_verify(path: str) -> Any:
+    """Recompute all digests of the bundle at PATH; exit code 2 when it is not what was written."""
+    check = modelyard.verify(path)
+    if not check.whole:
+        listed = "\n".join(f"  {problem}" for problem in check.problems)
+        raise modelyard.BundleError(f"the bundle {path} is not what was written:\n{listed}")
+    return check, _print("print_check")
+
+
+@_cli.command("schema", epilog=_epilog("modelyard schema > modelyard.schema.json"))
+@_json
+def _schema() -> Any:
+    """Print the JSON schema of a spec, for editors that complete and check YAML."""
+    return modelyard.schema(), lambda record: click.echo(to_json(record, indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code. Errors are said in words; a traceback only shows when
+    `MODELYARD_DEBUG` is set."""
+    try:
+        code = _cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(Stopped("interrupted"))
+    except BrokenPipeError:
+        # The reader went away (`modelyard recipes | head`): nothing is left to say, also not at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except ModelyardError as error:
+        _fail(error)
+    except Exception as error:
+        _fail(_defect(error))
+
+
+def _fail(error: ModelyardError) -> None:
+    if os.environ.get("MODELYARD_DEBUG"):
+        traceback.print_exception(error)
+    context = click.get_current_context(silent=True)
+    as_json = "--json" in sys.argv if context is None else bool((context.find_root().obj or {}).get("json"))
+    if as_json:
+        kind = type(error).__name__
+        click.echo(to_json({"error": {"type": kind, "message": str(error), "exit_code": error.exit_code}}, indent=2))
+    else:
+        click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
+    sys.exit(error.exit_code)
+
+
+def _defect(error: Exception) -> ModelyardError:
+    """Say that an error nobody planned for is modelyard's own fault, and where it happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    failure = ModelyardError(
+        f"{type(error).__name__}: {error}{where}. This is a defect of modelyard, not of your spec or data; "
+        "please report it with the output of the same command run with MODELYARD_DEBUG=1"
+    )
+    failure.__cause__ = error
+    return failure

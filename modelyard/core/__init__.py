@@ -1,0 +1,1 @@
+"""What every room stands on: errors, names, randomness, files, events, the machine's facts."""

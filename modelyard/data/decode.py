@@ -1,0 +1,366 @@
+"""Encoded images in, uint8 pixels out: for files nobody has vetted.
+
+The header is read first, and an image of too many pixels is never decoded. Formats come from a closed list, without
+those whose readers start another program. What cannot be decoded raises `DataError` with its cause; what was converted
+on the way is named in `Decoded.notes`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import stat
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+from PIL.ImageFile import ImageFile
+
+from modelyard.core.errors import DataError
+
+__all__ = [
+    "ENDINGS",
+    "Decoded",
+    "Frame",
+    "Header",
+    "decode",
+    "encode_png",
+    "fit_pixels",
+    "is_image",
+    "load_bytes",
+    "look",
+]
+
+Pillow.init()  # makes all formats known that this Pillow was built with
+_FORMATS = tuple(
+    name for name in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF") if name in Pillow.OPEN
+)
+ENDINGS = {
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".gif": "GIF",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".ppm": "PPM",
+    ".pgm": "PPM",
+    ".pbm": "PPM",
+    ".jp2": "JPEG2000",
+    ".avif": "AVIF",
+}
+"""File endings of images, lower case, and the format each promises."""
+
+_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Pillow.DecompressionBombError,  # some readers look at the size of a frame within by Pillow's own limit
+)
+"""What Pillow's decoders raise on damaged input. Running out of memory is not the image's fault and goes through."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT,
+    3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM,
+    5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270,
+    7: Pillow.Transpose.TRANSVERSE,
+    8: Pillow.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what brings the picture upright."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What every picture is brought to."""
+
+    height: int
+    width: int
+    channels: int
+    """1 (grey) or 3 (red, green, blue)."""
+    resize: str = "stretch"
+    """`stretch`: both sides to the size; `crop`: fill it and cut off what stands over; `fit`: inside it, with bars."""
+    background: int = 255
+    """Brightness behind transparent pixels and of the bars."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an encoded image says about itself before it is decoded."""
+
+    format: str
+    height: int
+    width: int
+    """Size in pixels, upright."""
+    grey: bool
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture, ready to store."""
+
+    pixels: npt.NDArray[np.uint8]
+    """(height, width, channels)."""
+    format: str
+    notes: tuple[str, ...]
+    """What was converted on the way: `"16 bit scaled to 8"`, `"animated: first frame taken"` …"""
+
+
+def load_bytes(path: str, folder: str, max_bytes: int, urls: bool) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        path: A path, relative to `folder` unless absolute, or a URL (any that fsspec knows).
+        folder: A local folder or a URL; empty for the working directory.
+        max_bytes: Longer content is refused unread.
+        urls: Whether a value that is itself a URL may be fetched.
+
+    Raises:
+        DataError: There is no such file, it is empty, too long, not a plain file, or cannot be read.
+    """
+    if not path:
+        raise DataError("an empty path")
+    remote = "://" in path
+    if remote and not urls:
+        raise DataError(f"{path} is a URL, and fetching is off; set `urls: true` on this column to allow it")
+    if not remote and "://" in folder and not path.startswith("/"):
+        path, remote = f"{folder.rstrip('/')}/{path}", True
+    if remote:
+        return _fetch(path, max_bytes)
+    full = Path(folder, path)
+    try:
+        found = full.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path} is {'a folder' if stat.S_ISDIR(found.st_mode) else 'not a plain file'}")
+        if found.st_size > max_bytes:
+            raise DataError(f"{path} has {found.st_size} bytes, more than an image within max_pixels can need")
+        return full.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file{f' in {folder}' if folder else ''}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise DataError(f"{path!r} cannot be read: {error}") from error
+
+
+def _fetch(url: str, max_bytes: int) -> bytes:
+    try:
+        with fsspec.open(url, "rb") as file:
+            content: bytes = file.read(max_bytes + 1)
+    except FileNotFoundError as error:
+        raise DataError(f"{url}: no such file") from error
+    except Exception as error:  # every file system behind fsspec brings errors of its own
+        raise DataError(f"{url} cannot be fetched: {type(error).__name__}: {error}") from error
+    if len(content) > max_bytes:
+        raise DataError(f"{url} has more than {max_bytes} bytes, more than an image within max_pixels can need")
+    return content
+
+
+def is_image(content: bytes) -> bool:
+    """Say whether bytes start like an image of a known format."""
+    return any(_accepts(name, content[:16]) for name in _FORMATS)
+
+
+def look(content: bytes, max_pixels: int) -> Header:
+    """Read an encoded image's header.
+
+    Raises:
+        DataError: It is empty, no image, or has more than `max_pixels` pixels.
+    """
+    image = _open(content, max_pixels)
+    width, height = image.size
+    if image.format in ("JPEG", "MPO") and _orientation(image, []) >= 5:
+        width, height = height, width
+    return Header(
+        _format(image), height, width, image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode[:2] == "I;"
+    )
+
+
+def decode(content: bytes, frame: Frame, max_pixels: int) -> Decoded:
+    """Decode an encoded image: upright by its EXIF, first frame, on the frame's size and channels.
+
+    Transparent pixels are laid on the frame's background; 16 bit are scaled to 8, not clipped.
+
+    Raises:
+        DataError: It is empty, truncated, damaged, no image, of more than `max_pixels` pixels (then it is not decoded),
+            or its numbers have no stated range (32 bit, floating point).
+    """
+    image = _open(content, max_pixels)
+    notes: list[str] = []
+    jpeg = image.format in ("JPEG", "MPO")
+    turn = _orientation(image, notes) if jpeg else 1
+    size = image.size
+    if jpeg:
+        _reduce(image, frame, swapped=turn >= 5)
+    try:
+        if not jpeg and getattr(image, "is_animated", False):
+            notes.append("several frames or pages: first taken")
+        image.load()
+    except _FAULTS as error:
+        what = "truncated" if "truncated" in str(error).lower() or isinstance(error, EOFError) else "damaged"
+        raise DataError(
+            f"{what} {_format(image)} of {size[0]}×{size[1]} pixels in {len(content)} bytes: {error}"
+        ) from error
+    if not jpeg:
+        turn = _orientation(image, notes)
+    picture: Pillow.Image = image
+    try:
+        if turn in _TURNS:
+            picture = picture.transpose(_TURNS[turn])
+        picture = _recolour(picture, _format(image), frame, notes)
+        picture = _resize(picture, frame)
+    except _FAULTS as error:
+        raise DataError(f"{_format(image)} of mode {image.mode} cannot be converted: {error}") from error
+    return Decoded(np.asarray(picture).reshape(frame.shape), _format(image), tuple(notes))
+
+
+def fit_pixels(pixels: npt.NDArray[np.uint8], frame: Frame) -> npt.NDArray[np.uint8]:
+    """Bring pixels (h, w, 1 or 3) to the frame's size; their channels must be the frame's already."""
+    if pixels.shape[:2] == (frame.height, frame.width):
+        return pixels
+    picture = Pillow.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
+    return np.asarray(_resize(picture, frame)).reshape(frame.shape)
+
+
+def encode_png(pixels: npt.NDArray[np.uint8], longest: int, enlarge_to: int) -> bytes:
+    """Return pixels (h, w, 1 or 3) as a PNG of at most `longest` pixels a side; small pictures are
+    enlarged by a whole factor to at most `enlarge_to`, without smoothing."""
+    height, width, channels = pixels.shape
+    picture = Pillow.fromarray(pixels[:, :, 0] if channels == 1 else np.ascontiguousarray(pixels))
+    factor = enlarge_to // max(height, width)
+    if factor > 1:
+        picture = picture.resize((width * factor, height * factor), Pillow.Resampling.NEAREST)
+    elif max(height, width) > longest:
+        scale = longest / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        picture = picture.resize(size, Pillow.Resampling.BILINEAR)
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def _accepts(name: str, prefix: bytes) -> bool:
+    accept = Pillow.OPEN[name][1]
+    return accept is not None and accept(prefix) is True
+
+
+def _open(content: bytes, max_pixels: int) -> ImageFile:
+    """Open lazily, by the format's own reader: `PIL.Image.open` judges sizes by a limit global to the process."""
+    if not content:
+        raise DataError("empty (0 bytes)")
+    names = [name for name in _FORMATS if _accepts(name, content[:16])]
+    if not names:
+        raise DataError(
+            f"not an image: {len(content)} bytes that start with {content[:12]!r}; known: {', '.join(_FORMATS)}"
+        )
+    fault: Exception | None = None
+    for name in names:
+        try:
+            image = Pillow.OPEN[name][0](io.BytesIO(content), "")
+        except _FAULTS as error:
+            fault = error
+            continue
+        width, height = image.size
+        if width * height > max_pixels:
+            raise DataError(f"{width}×{height} pixels, more than the {max_pixels} that max_pixels allows; not decoded")
+        if width < 1 or height < 1:
+            raise DataError(f"{width}×{height} pixels: an image without pixels")
+        return image
+    raise DataError(f"damaged or truncated {names[0]} of {len(content)} bytes: {fault}") from fault
+
+
+def _format(image: ImageFile) -> str:
+    # A JPEG with further pictures behind the first, as cameras write them, is a JPEG to everybody.
+    return "JPEG" if image.format == "MPO" else str(image.format)
+
+
+def _orientation(image: ImageFile, notes: list[str]) -> int:
+    try:
+        turn = image.getexif().get(_ORIENTATION, 1)
+    except _FAULTS:
+        notes.append("broken EXIF ignored")
+        return 1
+    return turn if isinstance(turn, int) and turn in _TURNS else 1
+
+
+def _reduce(image: ImageFile, frame: Frame, swapped: bool) -> None:
+    """Let the JPEG decoder itself halve the picture (up to three times), to no less than twice the wanted size."""
+    width, height = image.size
+    wanted = (frame.height, frame.width) if swapped else (frame.width, frame.height)
+    scales = (wanted[0] / width, wanted[1] / height)
+    if frame.resize == "stretch":
+        size = wanted
+    else:
+        scale = max(scales) if frame.resize == "crop" else min(scales)
+        size = (math.ceil(width * scale), math.ceil(height * scale))
+    image.draft(image.mode, (2 * size[0], 2 * size[1]))
+
+
+def _recolour(picture: Pillow.Image, kind: str, frame: Frame, notes: list[str]) -> Pillow.Image:
+    """Bring any mode to grey or red-green-blue with 8 bit a channel."""
+    if picture.mode[:2] == "I;" or (picture.mode == "I" and kind in ("PNG", "PPM", "JPEG2000")):
+        deep = np.asarray(picture.convert("I"))
+        picture = Pillow.fromarray(((deep + 128) // 257).clip(0, 255).astype(np.uint8))  # 65535 / 255 = 257
+        notes.append("16 bit scaled to 8")
+    elif picture.mode in ("I", "F"):
+        raise DataError(f"pixels of mode {picture.mode} have no stated range; save them with 8 or 16 bit a channel")
+    elif picture.mode == "CMYK":
+        notes.append("CMYK converted")
+    elif picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        if layer.getchannel("A").getextrema() != (255, 255):
+            notes.append("transparency laid on the background")
+            base = Pillow.new("RGBA", layer.size, (frame.background, frame.background, frame.background, 255))
+            base.alpha_composite(layer)
+            layer = base
+        picture = layer.convert("RGB")
+    elif picture.mode in ("P", "1"):
+        notes.append("palette converted" if picture.mode == "P" else "1 bit converted")
+    mode = "L" if frame.channels == 1 else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _resize(picture: Pillow.Image, frame: Frame) -> Pillow.Image:
+    """Bring the size to the frame's: bilinear, averaged over all covered pixels when it shrinks."""
+    width, height = picture.size
+    target = (frame.width, frame.height)
+    if (width, height) == target:
+        return picture
+    bilinear = Pillow.Resampling.BILINEAR
+    if frame.resize == "crop":
+        scale = max(frame.width / width, frame.height / height)
+        across, down = min(width, frame.width / scale), min(height, frame.height / scale)
+        left, top = (width - across) / 2, (height - down) / 2
+        return picture.resize(target, bilinear, box=(left, top, left + across, top + down), reducing_gap=3.0)
+    if frame.resize == "fit":
+        scale = min(frame.width / width, frame.height / height)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        bars = frame.background if frame.channels == 1 else (frame.background,) * 3
+        base = Pillow.new(picture.mode, target, bars)
+        inner = picture.resize(size, bilinear, reducing_gap=3.0)
+        base.paste(inner, ((target[0] - size[0]) // 2, (target[1] - size[1]) // 2))
+        return base
+    return picture.resize(target, bilinear, reducing_gap=3.0)

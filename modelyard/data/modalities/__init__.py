@@ -1,0 +1,1 @@
+"""Kinds of value, one file each: read · fit · encode · collate · show."""

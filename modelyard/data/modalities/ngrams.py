@@ -1,0 +1,370 @@
+"""Texts as weighted n-grams of words and characters (tf-idf), kept sparse. Counting and weighting run on whole arrays.
+
+A word or character gets a small whole number; an n-gram is those numbers side by side in 64 bits. Looking n-grams up is then
+a search in a sorted array, and their words can be read off the number again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise, repeat
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from modelyard.core.errors import BundleError, DataError
+from modelyard.data.modalities.base import Ragged
+from modelyard.data.modalities.restoring import Checked, checked, require_state
+from modelyard.data.modalities.streaming import KeyCounts
+
+__all__ = ["LONGEST_CHARACTERS", "LONGEST_WORDS", "NgramModel", "analyze"]
+
+Ints = npt.NDArray[np.int64]
+
+_WORD_BITS, _CHARACTER_BITS = 21, 12
+LONGEST_WORDS, LONGEST_CHARACTERS = 63 // _WORD_BITS, 63 // _CHARACTER_BITS
+_BREAK = "\0"  # stands between two texts
+_AT_ONCE = 4_000_000  # characters
+
+# Scripts that are written without spaces; each of their characters is a word (the blocks of `tokens.UNSPACED`).
+_UNSPACED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17d3\u2e80-\u2fd5\u3005-\u3007\u3021-\u3029\u3038-\u303b"
+    "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U0001b000-\U0001b16f\U00020000-\U000323af"
+)
+_MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
+_LETTERS = rf"(?:[^\W\d_{_UNSPACED}]++[{_MARKS}]*+)++"
+_TOKEN = re.compile(rf"{_BREAK}|[{_UNSPACED}]|{_LETTERS}(?:['’]{_LETTERS})*+|\d++")
+
+
+def analyze(text: str, lowercase: bool = True) -> list[str]:
+    """Cut a text into the words that n-grams are made of; signs between them are left out."""
+    return _TOKEN.findall(_normal([text], lowercase))
+
+
+def _normal(texts: Sequence[str], lowercase: bool) -> str:
+    """Normalise texts (NFKC, lower case) and join them around the break."""
+    joined = unicodedata.normalize("NFKC", _BREAK.join(text.replace(_BREAK, " ") for text in texts))
+    return joined.lower() if lowercase else joined
+
+
+class _StoredNgrams(Checked):
+    words: list[str]
+    word_rows: list[Annotated[int, Field(ge=1, le=2**53)]]
+    characters: list[str]
+    character_rows: list[Annotated[int, Field(ge=1, le=2**53)]]
+
+
+class NgramModel:
+    """Learns which n-grams occur in enough texts, and turns texts into bags of them with tf-idf weights.
+
+    The weight of an n-gram that stands c times in a text is tf · idf with tf = c, or 1 + ln c when `sublinear`, and
+    idf = 1 + ln((1 + rows) / (1 + rows that hold it)), as scikit-learn's TfidfVectorizer computes it; `l2` then brings each
+    text to length 1. An n-gram's id is its place by falling number of rows: words first, then characters.
+    """
+
+    def __init__(
+        self,
+        column: str,
+        vocabulary_size: int,
+        min_count: int,
+        lowercase: bool,
+        words: tuple[int, int] | None,
+        characters: tuple[int, int] | None,
+        within_words: bool,
+        sublinear: bool,
+        idf: bool,
+        norm: Literal["l2", "none"],
+    ) -> None:
+        self.column = column
+        self.vocabulary_size = vocabulary_size
+        self.min_count = min_count
+        self.lowercase = lowercase
+        self.words = words
+        self.characters = characters
+        self.within_words = within_words
+        self.sublinear = sublinear
+        self.idf = idf
+        self.norm = norm
+        self.rows = 0
+        self.empty_rows = 0
+        self.approximate = False
+        self._stored = _StoredNgrams(words=[], word_rows=[], characters=[], character_rows=[])
+        self._word_ids: dict[str, int] = {_BREAK: -1}
+        self._character_ids = np.zeros(0x110000, np.int16)
+        self._character_ids[ord(_BREAK)] = -1
+        self._characters_known: list[str] = []
+        self._word_counts, self._character_counts = KeyCounts(), KeyCounts()
+        self._word_index = self._character_index = _Index(np.empty(0, np.int64), 0)
+        self._idf = np.empty(0)
+
+    # -- learning -------------------------------------------------------------------------------------------------
+
+    def learn(self, texts: Sequence[str]) -> None:
+        """Count in how many of these texts each n-gram occurs."""
+        for start, stop in _parts(texts):
+            self.rows += stop - start
+            stream = _normal(texts[start:stop], self.lowercase)
+            tokens = _TOKEN.findall(stream)
+            if self.words is not None:
+                self._learn_words(tokens)
+                self._word_counts.add(*_rows_with(*self._word_windows(tokens)))
+            if self.characters is not None:
+                characters = self._character_stream(stream, tokens)
+                self._learn_characters(characters)
+                self._character_counts.add(*_rows_with(*self._character_windows(characters)))
+
+    def _learn_words(self, tokens: list[str]) -> None:
+        known = self._word_ids
+        for token in dict.fromkeys(tokens):
+            if token not in known:
+                if len(known) >= 1 << _WORD_BITS:
+                    self.approximate = True
+                    return
+                known[token] = len(known)  # the break was the first: words count from 1
+
+    def _learn_characters(self, stream: str) -> None:
+        new = [character for character in dict.fromkeys(stream) if not self._character_ids[ord(character)]]
+        room = (1 << _CHARACTER_BITS) - 1 - len(self._characters_known)
+        self.approximate |= len(new) > room
+        for character in new[:room]:
+            self._characters_known.append(character)
+            self._character_ids[ord(character)] = len(self._characters_known)
+
+    def finish(self) -> None:
+        """Keep the n-grams that occur in most texts.
+
+        Raises:
+            DataError: None occurs in `min_count` texts.
+        """
+        self.approximate |= self._word_counts.approximate or self._character_counts.approximate
+        word_keys, word_rows = self._most_frequent(self._word_counts)
+        character_keys, character_rows = self._most_frequent(self._character_counts)
+        if not len(word_keys) and not len(character_keys):
+            raise DataError(
+                f"column {self.column!r} has no n-gram that occurs in at least {self.min_count} of the {self.rows} training "
+                "texts; lower min_count, or leave the column out"
+            )
+        words = [_BREAK, *list(self._word_ids)[1:]]
+        characters = [_BREAK, *self._characters_known]
+        self._take(
+            _StoredNgrams(
+                words=[" ".join(words[at] for at in _unpack(key, _WORD_BITS)) for key in word_keys.tolist()],
+                word_rows=word_rows.tolist(),
+                characters=[
+                    "".join(characters[at] for at in _unpack(key, _CHARACTER_BITS)) for key in character_keys.tolist()
+                ],
+                character_rows=character_rows.tolist(),
+            )
+        )
+        self._word_counts, self._character_counts = KeyCounts(), KeyCounts()
+
+    def _most_frequent(self, counts: KeyCounts) -> tuple[Ints, Ints]:
+        keys, rows = counts.result()
+        kept = rows >= self.min_count
+        keys, rows = keys[kept], rows[kept]
+        order = np.lexsort((keys, -rows))[: self.vocabulary_size]
+        return keys[order], rows[order]
+
+    def _take(self, stored: _StoredNgrams) -> None:
+        """Number the words and characters that known n-grams are made of, and prepare the search."""
+        self._stored = stored
+        self._word_ids = {_BREAK: -1}
+        parts = [term.split(" ") for term in stored.words]
+        for part in parts:
+            for token in part:
+                self._word_ids.setdefault(token, len(self._word_ids))
+        self._characters_known = list(dict.fromkeys("".join(stored.characters)))
+        self._character_ids = np.zeros(0x110000, np.int16)
+        self._character_ids[ord(_BREAK)] = -1
+        for at, character in enumerate(self._characters_known):
+            self._character_ids[ord(character)] = at + 1
+        word_keys = [_pack([self._word_ids[token] for token in part], _WORD_BITS) for part in parts]
+        ids = self._character_ids
+        character_keys = [_pack([int(ids[ord(c)]) for c in term], _CHARACTER_BITS) for term in stored.characters]
+        self._word_index = _Index(np.array(word_keys, np.int64), 0)
+        self._character_index = _Index(np.array(character_keys, np.int64), len(word_keys))
+        occurring = np.array([*stored.word_rows, *stored.character_rows], np.float64)
+        self._idf = 1 + np.log((1 + self.rows) / (1 + occurring)) if self.idf else np.ones(len(occurring))
+
+    # -- the stored form ------------------------------------------------------------------------------------------
+
+    def dump(self) -> bytes:
+        """Return the known n-grams, with the number of rows that held each, as JSON."""
+        return json.dumps(self._stored.model_dump(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    def load(self, content: bytes, rows: int) -> None:
+        """Take over what `dump` returned, of a training split of `rows` texts.
+
+        Raises:
+            BundleError: It does not hold together.
+        """
+        column = self.column
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise BundleError(f"the ngrams.json of column {column!r} is not JSON: {error}") from error
+        stored = checked(_StoredNgrams, value, column)
+        self._check(stored.words, stored.word_rows, self.words, rows, [term.split(" ") for term in stored.words])
+        self._check(
+            stored.characters, stored.character_rows, self.characters, rows, [list(t) for t in stored.characters]
+        )
+        words = {token for term in stored.words for token in term.split(" ")}
+        require_state("" not in words and len(words) < 1 << _WORD_BITS, column, "n-grams of empty or too many words")
+        require_state(
+            len(set("".join(stored.characters))) < 1 << _CHARACTER_BITS, column, "n-grams of too many characters"
+        )
+        require_state(bool(stored.words or stored.characters), column, "no n-grams")
+        self.rows = rows
+        self._take(stored)
+
+    def _check(
+        self, terms: list[str], counts: list[int], sizes: tuple[int, int] | None, rows: int, parts: list[list[str]]
+    ) -> None:
+        column = self.column
+        require_state(len(terms) == len(counts), column, f"{len(counts)} counts for {len(terms)} n-grams")
+        require_state(
+            len(set(terms)) == len(terms) <= self.vocabulary_size, column, "n-grams that repeat or are too many"
+        )
+        low, high = sizes or (0, -1)
+        require_state(all(low <= len(part) <= high for part in parts), column, "n-grams of another length than is set")
+        require_state(not any(_BREAK in term for term in terms), column, "n-grams that hold a null character")
+        falling = all(before >= after for before, after in pairwise(counts))
+        require_state(
+            falling and (not counts or counts[0] <= rows), column, "counts that do not fall, or exceed the rows"
+        )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The n-grams by id."""
+        return (*self._stored.words, *self._stored.characters)
+
+    # -- encoding -------------------------------------------------------------------------------------------------
+
+    def encode(self, texts: Sequence[str]) -> dict[str, Ragged]:
+        """Return `ids` (int32, rising within a row) and `weights` (float32); a text without a known n-gram is empty."""
+        found = [self._encode(texts[start:stop]) for start, stop in _parts(texts)]
+        sizes = np.concatenate([np.empty(0, np.int64), *(part[0] for part in found)])
+        ids = np.concatenate([np.empty(0, np.int32), *(part[1] for part in found)])
+        weights = np.concatenate([np.empty(0, np.float32), *(part[2] for part in found)])
+        self.empty_rows += int((sizes == 0).sum())
+        offsets = np.r_[0, np.cumsum(sizes)].astype(np.int64)
+        return {"ids": Ragged(ids, offsets), "weights": Ragged(weights, offsets)}
+
+    def _encode(self, texts: Sequence[str]) -> tuple[Ints, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        stream = _normal(texts, self.lowercase)
+        tokens = _TOKEN.findall(stream)
+        pairs = []
+        size = len(self._idf)
+        if self.words is not None:
+            rows, keys = self._word_windows(tokens)
+            pairs.append(self._word_index.find(rows, keys, size))
+        if self.characters is not None:
+            rows, keys = self._character_windows(self._character_stream(stream, tokens))
+            pairs.append(self._character_index.find(rows, keys, size))
+        found, counts = np.unique(np.concatenate(pairs), return_counts=True)
+        rows, ids = found // size, found % size
+        weights = (1 + np.log(counts) if self.sublinear else counts) * self._idf[ids]
+        if self.norm == "l2":
+            weights = weights / np.sqrt(np.bincount(rows, np.square(weights), len(texts)))[rows]
+        return np.bincount(rows, minlength=len(texts)), ids.astype(np.int32), weights.astype(np.float32)
+
+    def _word_windows(self, tokens: list[str]) -> tuple[Ints, Ints]:
+        known = self._word_ids
+        ids = np.fromiter(map(known.get, tokens, repeat(0)), np.int64, len(tokens))
+        assert self.words is not None
+        return _windows(ids, *self.words, _WORD_BITS)
+
+    def _character_stream(self, stream: str, tokens: list[str]) -> str:
+        return f" {' '.join(tokens)} " if self.within_words else re.sub(r"\s+", " ", stream)
+
+    def _character_windows(self, stream: str) -> tuple[Ints, Ints]:
+        codes = np.frombuffer(stream.encode("utf-32-le"), np.uint32)
+        assert self.characters is not None
+        ids = self._character_ids[codes].astype(np.int64)
+        return _windows(ids, *self.characters, _CHARACTER_BITS, codes == ord(" ") if self.within_words else None)
+
+
+class _Index:
+    """Finds the ids of keys: ids count from `first` in the order of the given keys."""
+
+    def __init__(self, keys: Ints, first: int) -> None:
+        order = np.argsort(keys)
+        self._keys = keys[order]
+        self._ids = order + first
+
+    def find(self, rows: Ints, keys: Ints, size: int) -> Ints:
+        """Return row · size + id for each known key."""
+        if not len(self._keys):
+            return np.empty(0, np.int64)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        hit = self._keys[at] == keys
+        return np.asarray(rows[hit] * size + self._ids[at[hit]], np.int64)
+
+
+def _parts(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Cut rows into parts of a bounded number of characters."""
+    if not len(texts):
+        return []
+    part = np.cumsum([len(text) for text in texts]) // _AT_ONCE
+    edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(texts)]
+    return list(pairwise(edges))
+
+
+def _windows(
+    ids: Ints, low: int, high: int, bits: int, space: npt.NDArray[np.bool_] | None = None
+) -> tuple[Ints, Ints]:
+    """Return (row, key) of all runs of `low` to `high` known ids (≥ 1); −1 separates rows, 0 is unknown.
+
+    With `space`, a run may begin and end with a space, but not reach across one or be one.
+    """
+    row, usable = np.cumsum(ids == -1), ids > 0
+    before = None if space is None else np.r_[0, np.cumsum(space)]
+    keys, whole = ids, usable
+    rows_found, keys_found = [], []
+    for size in range(1, min(high, len(ids)) + 1):
+        if size > 1:
+            keys = (keys[:-1] << bits) | ids[size - 1 :]
+            whole = whole[:-1] & usable[size - 1 :]
+        if size < low:
+            continue
+        kept = whole
+        if before is not None and space is not None:
+            count = len(kept)
+            inside = before[size - 1 : size - 1 + count] - before[1 : 1 + count] if size > 1 else space.astype(np.int64)
+            kept = kept & (inside == 0)
+        rows_found.append(row[: len(kept)][kept])
+        keys_found.append(keys[kept])
+    empty = np.empty(0, np.int64)
+    return np.concatenate([empty, *rows_found]), np.concatenate([empty, *keys_found])
+
+
+def _rows_with(rows: Ints, keys: Ints) -> tuple[Ints, Ints]:
+    """Return the different keys and in how many different rows each stands. Rows do not fall among equal keys."""
+    if not len(keys):
+        return keys, keys
+    order = np.argsort(keys, kind="stable")
+    keys, rows = keys[order], rows[order]
+    first = np.r_[True, keys[1:] != keys[:-1]]
+    starts = np.flatnonzero(first)
+    return keys[starts], np.add.reduceat((first | np.r_[True, rows[1:] != rows[:-1]]).astype(np.int64), starts)
+
+
+def _pack(ids: Sequence[int], bits: int) -> int:
+    key = 0
+    for number in ids:
+        key = (key << bits) | number
+    return key
+
+
+def _unpack(key: int, bits: int) -> list[int]:
+    ids = []
+    while key:
+        ids.append(key & ((1 << bits) - 1))
+        key >>= bits
+    return ids[::-1]

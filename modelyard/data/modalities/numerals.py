@@ -1,0 +1,103 @@
+"""Numbers out of Arrow columns of any type: typed, dated, or written as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelyard.data.modalities.reading import quote
+
+__all__ = ["describe_unreadable", "parse", "typed"]
+
+Floats = npt.NDArray[np.float64]
+
+_GROUPS = {".": (",", " ", "\u00a0", "\u202f", "'", "\u2019"), ",": (".", " ", "\u00a0", "\u202f", "'", "\u2019")}
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_SIGNS = "%€$£¥₽₹"
+
+
+def typed(values: pa.Array) -> Floats | None:
+    """Return a typed column as float64, NaN for null, or None when its type holds no numbers.
+
+    Truth values become 0 and 1; dates and timestamps seconds since 1970 (UTC); times and durations seconds.
+    """
+    kind = values.type
+    if pa.types.is_date(kind):
+        values, kind = values.cast(pa.timestamp("ms")), pa.timestamp("ms")
+    if pa.types.is_timestamp(kind) or pa.types.is_time(kind) or pa.types.is_duration(kind):
+        width = pa.int32() if pa.types.is_time32(kind) else pa.int64()
+        return _array(values.cast(width).cast(pa.float64(), safe=False)) / _PER_SECOND[kind.unit]
+    if pa.types.is_boolean(kind):
+        return _array(values.cast(pa.uint8()).cast(pa.float64()))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _array(values.cast(pa.float64(), safe=False))
+    return None
+
+
+def _array(values: pa.Array) -> Floats:
+    return np.array(values.to_numpy(zero_copy_only=False), np.float64)
+
+
+def parse(texts: pa.Array, decimal: str = ".", strip: Sequence[str] = ()) -> Floats:
+    """Read written numbers, without surrounding blanks.
+
+    Digits may be grouped in threes by a blank, an apostrophe, or the one of comma and point that is not the decimal sign.
+
+    Args:
+        texts: Strings, nulls possible.
+        decimal: The decimal sign, `.` or `,`.
+        strip: Signs that may stand before or after the number, such as `%`.
+
+    Returns:
+        float64, NaN where there is null or no number; infinity where infinity is written.
+    """
+    if decimal == "." and not strip:
+        try:
+            return _array(pc.cast(texts, pa.float64()))
+        except pa.ArrowInvalid:
+            pass
+    plain, grouped = _patterns(decimal)
+    texts = pc.replace_substring(texts, "\u2212", "-")
+    for sign in strip:
+        literal = re.escape(sign)
+        texts = pc.replace_substring_regex(texts, rf"^([+-]?)\s*{literal}\s*|\s*{literal}$", r"\1")
+    is_grouped = pc.match_substring_regex(texts, grouped)
+    if pc.any(is_grouped).as_py():
+        apart = "[^0-9+." + "-]" if decimal == "." else "[^0-9+,-]"
+        texts = pc.if_else(is_grouped, pc.replace_substring_regex(texts, apart, ""), texts)
+    written = pc.match_substring_regex(texts, plain)
+    texts = pc.if_else(written, texts, pa.scalar(None, texts.type))
+    if decimal == ",":
+        texts = pc.replace_substring(texts, ",", ".")
+    return _array(pc.cast(texts, pa.float64()))
+
+
+@cache
+def _patterns(decimal: str) -> tuple[str, str]:
+    """Patterns (RE2) of a plain number and of one whose digits are grouped. Infinity is a number here: it is refused later."""
+    point = re.escape(decimal)
+    plain = rf"^[+-]?(?:\d+{point}?\d*|{point}\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+    threes = "|".join(rf"(?:{re.escape(sign)}\d{{3}})+" for sign in _GROUPS[decimal])
+    return plain, rf"^[+-]?[1-9]\d{{0,2}}(?:{threes})(?:{point}\d*)?$"
+
+
+def describe_unreadable(text: str, decimal: str) -> str:
+    """Say that a text is no number, and which setting would make it one."""
+    message = f"{quote(text)} is not a number"
+    other = "," if decimal == "." else "."
+    for sign in _SIGNS:
+        if sign in text and _reads(text, decimal, [sign]):
+            return f'{message}; with strip: ["{sign}"] the sign is left out'
+    if _reads(text, other, []):
+        return f'{message} with the decimal sign "{decimal}"; set decimal: "{other}" if that is meant'
+    return message
+
+
+def _reads(text: str, decimal: str, strip: Sequence[str]) -> bool:
+    return bool(np.isfinite(parse(pa.array([text]), decimal, strip))[0])

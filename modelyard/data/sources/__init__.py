@@ -1,0 +1,1 @@
+"""Places rows are read from, one file each."""

@@ -1,0 +1,124 @@
+"""A text file as a stream of valid UTF-8, whatever its encoding: what is not text stops it, with byte and line named."""
+
+from __future__ import annotations
+
+import codecs
+
+from modelyard.core.errors import DataError
+from modelyard.data.sources.files import Stream, recognise
+
+__all__ = ["Decoded", "check_encoding"]
+
+_CHUNK = 1 << 20
+_BYTE_ORDER_MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+
+
+def check_encoding(name: str) -> str:
+    """Return the name when Python knows a text encoding of that name.
+
+    Raises:
+        ValueError: It does not.
+    """
+    try:
+        info = codecs.lookup(name)
+        "".encode(name)  # LookupError for codecs between bytes, such as base64
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise ValueError(f"unknown text encoding {name!r}; such as utf-8, latin-1, cp1252, gb18030, utf-16") from error
+    if info.name in ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"):
+        raise ValueError(f"{name!r} is not an encoding of text files; such as utf-8, latin-1, cp1252, gb18030, utf-16")
+    return name
+
+
+class Decoded:
+    """The text behind a stream, as UTF-8 bytes without a byte order mark. What `push_back` was given is read again."""
+
+    def __init__(self, stream: Stream, encoding: str | None) -> None:
+        """Store the file's bytes and their encoding (None means UTF-8); reads nothing."""
+        self._stream = stream
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding or "utf-8")("strict")
+        self._utf8 = codecs.lookup(encoding or "utf-8").name in ("utf-8", "utf-8-sig")
+        self._pending = b""
+        self._tail = b""
+        self._bytes = 0
+        self._lines = 0
+        self._ended = False
+        self.has_nul = False
+        """Whether a NUL character was among what was read so far."""
+        self.closed = False
+
+    def push_back(self, data: bytes) -> None:
+        """Put bytes in front of what comes next."""
+        self._pending = data + self._pending
+
+    def append(self, tail: bytes) -> None:
+        """Set what follows after the file's last byte."""
+        self._tail = tail
+
+    def readable(self) -> bool:
+        """True: for callers that treat this as a Python file."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return `size` bytes of UTF-8, fewer only at the end (a character may be cut: the rest comes next).
+
+        Raises:
+            DataError: The bytes are not text in the encoding, or the file is damaged.
+        """
+        parts, have = [self._pending], len(self._pending)
+        while have < size and not self._ended:
+            part = self._next()
+            parts.append(part)
+            have += len(part)
+        if have < size:
+            parts.append(self._tail)
+            self._tail = b""
+        data = b"".join(parts)
+        self._pending = data[size:]
+        return data[:size]
+
+    def _next(self) -> bytes:
+        raw = self._stream.read(_CHUNK)
+        if self._bytes == 0:
+            self._check_mark(raw)
+        if self._utf8 and raw.isascii() and not self._decoder.getstate()[0]:
+            data = raw
+        else:
+            data = self._decode(raw)
+        if self._bytes == 0 and data.startswith(codecs.BOM_UTF8):
+            data = data[len(codecs.BOM_UTF8) :]
+        self._bytes += len(raw)
+        self._lines += data.count(b"\n")
+        self.has_nul = self.has_nul or b"\0" in data
+        self._ended = not raw
+        return data
+
+    def _decode(self, raw: bytes) -> bytes:
+        held = len(self._decoder.getstate()[0])
+        try:
+            return self._decoder.decode(raw, final=not raw).encode("utf-8")
+        except UnicodeError as error:
+            at = getattr(error, "start", 0) if isinstance(error, UnicodeDecodeError) else 0
+            line = self._lines + 1 + raw[: max(at - held, 0)].count(b"\n")
+            offset = max(self._bytes - held, 0) + at
+            byte = f" ({raw[at - held : at - held + 1]!r})" if at >= held and at - held < len(raw) else ""
+            received = "is not UTF-8" if self._encoding is None else f"is not {self._encoding}"
+            raise DataError(
+                f"{self._stream.name} {received}: byte {offset}{byte}, line {line}. Say how the text is encoded with "
+                "data.options.encoding (such as cp1252, latin-1, gb18030, utf-16), or convert the file to UTF-8"
+            ) from error
+
+    def _check_mark(self, raw: bytes) -> None:
+        if self._encoding is not None:
+            return
+        mark = next((name for mark, name in _BYTE_ORDER_MARKS.items() if raw.startswith(mark)), None)
+        if mark is not None:
+            raise DataError(f"{self._stream.name} is {mark}, not UTF-8: set data.options.encoding: {mark}")
+        kind = recognise(raw)
+        if kind is not None and b"\0" in raw:
+            raise DataError(f"{self._stream.name} is no text: it looks like {kind}")

@@ -1,0 +1,196 @@
+"""From a model's outputs on rows with known answers to an `Evaluation`: metrics with intervals, the trivial answer
+beside them, each label on its own, what is confused with what, and the rows that went most wrong.
+
+Legend: n rows, O outputs, L labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modelyard.core.errors import DataError
+from modelyard.evaluate.baseline import Baseline, fit_baseline
+from modelyard.evaluate.bootstrap import intervals
+from modelyard.evaluate.metrics import Metric, form_of, label_counts
+from modelyard.evaluate.records import Confusion, Evaluation, Measured
+from modelyard.evaluate.table import METRICS
+from modelyard.evaluate.weighted import ratio
+from modelyard.tasks.base import Outcome, Task
+
+__all__ = ["assess", "measure", "worst"]
+
+_CONFUSION_LABELS = 100
+_PER_TARGET = ("r2", "rmse", "mae")
+
+
+def measure(task: Task, outcome: Outcome, names: Sequence[str] | None = None) -> dict[str, float]:
+    """Return the named metrics' values (unsaid: all of the task's), without intervals: the line of one epoch.
+
+    Raises:
+        UsageError: A metric is unknown, or does not fit this kind of outcome.
+    """
+    return {name: _find(name)(outcome) for name in (task.metrics if names is None else names)}
+
+
+def assess(
+    task: Task,
+    output: npt.NDArray[np.float32],
+    targets: Mapping[str, npt.NDArray[Any]],
+    training_targets: Mapping[str, npt.NDArray[Any]] | Baseline | None,
+    *,
+    split: str,
+    seed: int,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    rows_without_target: int = 0,
+    notes: Sequence[str] = (),
+) -> Evaluation:
+    """Measure outputs against known targets by all of the task's metrics.
+
+    Args:
+        task: Says what outputs mean, and which metrics count.
+        output: The model's raw outputs, (n, O).
+        targets: Encoded targets of the same rows, by column; rows that lack one were left out (`rows_with_targets`).
+        training_targets: The training split's encoded targets, or a baseline fitted before; None for no baseline.
+        split: Which rows these are, for the record.
+        seed: The run's seed, from which the resamples follow.
+        resamples: Bootstrap resamples behind the intervals; 0 for none (their ends are NaN).
+        confidence: Level of the intervals.
+        rows_without_target: How many rows were left out, for the record.
+        notes: What else a reader must know; what is found here is added.
+
+    Raises:
+        DataError: There is no row, a row lacks its target, or the output does not fit.
+        UsageError: The number of resamples or the confidence makes no sense.
+    """
+    outcome = task.outcome(output, targets)
+    if len(outcome) == 0:
+        raise DataError(
+            f"nothing to evaluate: no row of {split!r} has a target ({rows_without_target} rows were left out for that)"
+        )
+    if len(outcome) != len(outcome.score):
+        raise DataError(
+            f"{len(outcome.score)} outputs were given for {len(outcome)} targets; they must be the same rows"
+        )
+    baseline = training_targets
+    if baseline is not None and not isinstance(baseline, Baseline):
+        baseline = fit_baseline(task, baseline)
+    metrics = [_find(name) for name in task.metrics]
+    ends = intervals(metrics, outcome, seed=seed, resamples=resamples, confidence=confidence)
+    trivial = {} if baseline is None else {answer: baseline.outcome(outcome, answer) for answer in ("mean", "median")}
+    measured = [
+        Measured(
+            name=metric.name,
+            value=metric(outcome),
+            low=ends[metric.name][0],
+            high=ends[metric.name][1],
+            baseline=metric(trivial[metric.trivial]) if trivial else None,
+            higher_is_better=metric.higher_is_better,
+            rows=len(outcome),
+        )
+        for metric in metrics
+    ]
+    confusion, left_out = _confusion(outcome)
+    found = [note for note in (left_out, _absent_labels(outcome), _without_width(measured)) if note]
+    return Evaluation(
+        split=split,
+        rows=len(outcome),
+        rows_without_target=rows_without_target,
+        confidence=confidence,
+        metrics=measured,
+        per_label=_per_label(outcome),
+        confusion=confusion,
+        notes=[*notes, *found],
+    )
+
+
+def worst(task: Task, outcome: Outcome, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the rows that were answered wrongly, the highest loss first, at most `count`; equal losses in row order.
+
+    Returns:
+        Row numbers int64 (k,) and their losses float64 (k,), k ≤ count.
+    """
+    losses = task.row_losses(outcome)
+    wrong = np.flatnonzero((outcome.answer != outcome.target).reshape(len(outcome), -1).any(axis=1))
+    chosen = wrong[np.argsort(-losses[wrong], kind="stable")][:count].astype(np.int64)
+    return chosen, losses[chosen]
+
+
+def _find(name: str) -> Metric:
+    metric: Metric = METRICS.find(name)
+    return metric
+
+
+def _per_label(outcome: Outcome) -> list[dict[str, Any]]:
+    """Each label's rows, precision, recall and F1; of several numbers, each target's rows, R², RMSE and MAE."""
+    if form_of(outcome) == "regression":
+        if len(outcome.labels) == 1:
+            return []
+        columns = [
+            Outcome(outcome.target[:, [i]], outcome.score[:, [i]], outcome.answer[:, [i]], (name,))
+            for i, name in enumerate(outcome.labels)
+        ]
+        return [
+            {"name": column.labels[0], "rows": len(column), **{name: _find(name)(column) for name in _PER_TARGET}}
+            for column in columns
+        ]
+    right, answered, true = (counts[0] for counts in label_counts(outcome)(np.ones((1, len(outcome)))))
+    shares = (ratio(right, answered), ratio(right, true), ratio(2 * right, answered + true))
+    return [
+        {"name": name, "rows": int(true[i]), "precision": float(p[i]), "recall": float(r[i]), "f1": float(f[i])}
+        for p, r, f in (shares,)
+        for i, name in enumerate(outcome.labels)
+    ]
+
+
+def _confusion(outcome: Outcome) -> tuple[Confusion | None, str | None]:
+    """The counts, and a note when only the most confused labels are kept."""
+    if form_of(outcome) != "classification":
+        return None, None
+    labels, note = np.arange(len(outcome.labels)), None
+    if len(labels) > _CONFUSION_LABELS:
+        wrong = outcome.target != outcome.answer
+        involved = sum(np.bincount(ids[wrong], minlength=len(labels)) for ids in (outcome.target, outcome.answer))
+        note = (
+            f"the confusion table shows the {_CONFUSION_LABELS} most confused of {len(labels)} labels; "
+            "rows whose true or answered label is not among them are not counted in it"
+        )
+        labels = np.sort(np.argsort(-involved, kind="stable")[:_CONFUSION_LABELS])
+    place = np.full(len(outcome.labels), -1)
+    place[labels] = np.arange(len(labels))
+    true, answered = place[outcome.target], place[outcome.answer]
+    kept = (true >= 0) & (answered >= 0)
+    cells = np.bincount(true[kept] * len(labels) + answered[kept], minlength=len(labels) ** 2)
+    counts = cells.reshape(len(labels), len(labels)).tolist()
+    return Confusion([outcome.labels[label] for label in labels], counts), note
+
+
+def _absent_labels(outcome: Outcome) -> str | None:
+    form = form_of(outcome)
+    if form == "regression":
+        return None
+    rows = (
+        np.bincount(outcome.target, minlength=len(outcome.labels))
+        if form == "classification"
+        else outcome.target.sum(0)
+    )
+    absent = [name for name, count in zip(outcome.labels, rows, strict=True) if count == 0]
+    if not absent:
+        return None
+    names = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
+    return f"{len(absent)} of {len(outcome.labels)} labels have no row here ({names}): nothing was measured about them"
+
+
+def _without_width(measured: Sequence[Measured]) -> str | None:
+    names = [metric.name for metric in measured if metric.low == metric.high and not math.isnan(metric.low)]
+    if not names:
+        return None
+    return (
+        f"every resample of these {measured[0].rows} rows gave the same {', '.join(names)}: "
+        "an interval without width says that the rows cannot show the error, not that there is none"
+    )

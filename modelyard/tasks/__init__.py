@@ -1,0 +1,1 @@
+"""What is learned: loss, metrics, and how outputs become answers. One task a file."""

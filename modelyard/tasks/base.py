@@ -1,0 +1,115 @@
+"""What every task does: forward(model, batch) → loss and output; decode(output) → answers in the user's words.
+
+Legend: B batch, O outputs, n rows, L labels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from modelyard.data.batch import Batch
+from modelyard.data.modalities.base import Modality
+from modelyard.spec.settings import Settings
+
+__all__ = ["Outcome", "Task"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """True targets and predictions of n rows, in the form the metrics take.
+
+    | task | target | score | answer |
+    |---|---|---|---|
+    | classification | int64 (n,), label ids | float64 (n, L), probabilities that add up to 1 | int64 (n,), the chosen label |
+    | multilabel | uint8 (n, L) | float64 (n, L), one probability a label | uint8 (n, L) |
+    | regression | float64 (n, T), the user's units | float64 (n, T), the user's units | the same as score |
+    """
+
+    target: npt.NDArray[Any]
+    score: npt.NDArray[np.float64]
+    answer: npt.NDArray[Any]
+    labels: tuple[str, ...] = ()
+    """Label names by id; for regression the target columns."""
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+class Task(ABC):
+    """One kind of learning problem. Subclasses are listed in `tasks/table.py`."""
+
+    Settings: ClassVar[type[Settings]]
+    name: ClassVar[str]
+    targets_of: ClassVar[tuple[str, ...]]
+    """Names of the modalities a target may have; the first is what an unsaid target becomes."""
+    metrics: tuple[str, ...]
+    """Metrics shown each epoch, names in `evaluate/table.py`; the first is the headline. May depend on the labels."""
+
+    def __init__(self, settings: Any, targets: Sequence[Modality]) -> None:
+        """Store the settings and the fitted target modalities.
+
+        Raises:
+            SpecError: The targets are too many, or of a modality this task cannot learn.
+        """
+        self.settings = settings
+        self.targets = tuple(targets)
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """O: how many outputs a row needs from the model."""
+
+    def prepare(self, targets: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Look once at the training split's encoded targets (by column), for class weights and the output's bias."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what `prepare` learned, as a JSON value."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state that `state` returned."""
+
+    def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Run the model and its loss on a batch.
+
+        Returns:
+            `loss`: scalar, the mean over the batch's targets (float32, whatever the model's precision);
+            `weight`: scalar, the denominator of that mean, so that micro-batches can be added up exactly:
+            the loss in one piece is Σ loss·weight / Σ weight;
+            `output`: (B, O), the model's output.
+
+        Raises:
+            DataError: No row of the batch has a target.
+        """
+        output = model(batch.inputs)
+        loss, weight = self.loss(output, batch)
+        return {"loss": loss, "weight": weight, "output": output}
+
+    @abstractmethod
+    def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return (mean loss, its denominator) for outputs (B, O); blends the targets of `batch.mix` when there is one."""
+
+    @abstractmethod
+    def outcome(self, output: npt.NDArray[np.float32], targets: Mapping[str, npt.NDArray[Any]] | None) -> Outcome:
+        """Bring raw outputs (n, O) and encoded targets (by column) to the form the metrics take.
+
+        Without targets, `Outcome.target` has no rows. Rows without a target must have been left out by the caller.
+        """
+
+    @abstractmethod
+    def decode(self, output: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
+        """Turn raw outputs (n, O) into answer columns, each of n plain values.
+
+        Classification of `stars`: `{"stars": […], "probability": […], "probabilities": [{label: p}, …]}`.
+        """
+
+    @abstractmethod
+    def row_losses(self, outcome: Outcome) -> npt.NDArray[np.float64]:
+        """Return how wrong each row is, float64 (n,), to find the worst mistakes: log loss or squared error."""

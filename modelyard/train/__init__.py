@@ -1,0 +1,1 @@
+"""The readable loop and what it steps with: optimizers, schedules, precision, events."""

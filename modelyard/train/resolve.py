@@ -1,0 +1,115 @@
+"""Decide everything a spec leaves open about model, task and training, each with its reason; then nothing is left to
+default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from modelyard.core.device import cores, multiplies_bfloat16, pick_device
+from modelyard.core.errors import Problem, SpecError, nearest
+from modelyard.core.registry import table
+from modelyard.data.kinds import Input
+from modelyard.models.build import default_family
+from modelyard.spec.settings import Choice
+from modelyard.spec.spec import Spec, TrainSpec
+from modelyard.tasks.base import Task
+
+__all__ = ["check_metrics", "choose_family", "choose_task", "choose_training"]
+
+_TASK_OF = {"category": "classification", "labels": "multilabel", "number": "regression"}
+_BFLOAT16_FAMILIES = ("cnn", "resnet", "encoder")
+"""Families whose time goes into large products; the others lose more to conversions than they gain."""
+
+
+def choose_task(spec: Spec, targets: Mapping[str, Choice[Any] | None], reasons: dict[str, str]) -> Choice[Any]:
+    """Return the spec's task, or the one its targets ask for."""
+    if spec.task is not None:
+        return spec.task
+    names = {choice.name for choice in targets.values() if choice is not None}
+    learnable = [_TASK_OF[name] for name in names if name in _TASK_OF]
+    if len(learnable) != 1:
+        raise Spec.problem(
+            "task", f"cannot be told from targets of {', '.join(sorted(names))}; say it: {', '.join(table('task'))}"
+        )
+    reasons["task"] = f"the target is of modality {next(iter(names))}"
+    return Choice("task", learnable[0], table("task").find(learnable[0]).Settings())
+
+
+def choose_family(spec: Spec, inputs: Sequence[Input], rows: int, reasons: dict[str, str]) -> Choice[Any]:
+    """Return the spec's family of models, or the one that suits its inputs."""
+    if spec.model is not None:
+        return spec.model
+    name, reason = default_family(inputs, rows)
+    reasons["model.family"] = reason
+    settings = table("family").find(name).Settings
+    sizes = getattr(settings, "SIZES", {})
+    size = {"size": "small"} if "small" in sizes else {}
+    return Choice("family", name, settings(**size), key="family")
+
+
+def choose_training(settings: TrainSpec, family: str, reasons: dict[str, str]) -> TrainSpec:
+    """Return the training settings with optimizer, rates, schedule, precision, device and threads filled in.
+
+    `learning_rate: find` stays; the loop's caller runs the range test.
+    """
+    changes: dict[str, Any] = {}
+    optimizer = settings.optimizer
+    if optimizer is None:
+        optimizer = Choice("optimizer", "adamw", table("optimizer").find("adamw").Settings())
+        changes["optimizer"] = optimizer
+        reasons["train.optimizer"] = "a good first choice for every family"
+    entry = table("optimizer").find(optimizer.name)
+    if settings.learning_rate is None:
+        changes["learning_rate"] = entry.learning_rate
+        reasons["train.learning_rate"] = f"usual for {optimizer.name}"
+    if settings.weight_decay is None:
+        changes["weight_decay"] = entry.weight_decay
+        reasons["train.weight_decay"] = f"usual for {optimizer.name}"
+    if settings.schedule is None:
+        changes["schedule"] = Choice("schedule", "constant", table("schedule").find("constant").Settings())
+        reasons["train.schedule"] = "none was asked for"
+    device = pick_device(settings.device)
+    if settings.device == "auto":
+        changes["device"] = str(device)
+        reasons["train.device"] = "the first accelerator, else the CPU"
+    if settings.precision == "auto":
+        changes["precision"], reasons["train.precision"] = _precision(device, family)
+    if settings.threads is None:
+        changes["threads"] = cores()
+        reasons["train.threads"] = "all cores this process may use"
+    return settings.model_copy(update=changes)
+
+
+def _precision(device: torch.device, family: str) -> tuple[str, str]:
+    if not multiplies_bfloat16(device.type):
+        return "float32", f"this {device.type} does not multiply bfloat16 natively"
+    if family not in _BFLOAT16_FAMILIES:
+        return "float32", f"family {family} has no products large enough to gain by bfloat16"
+    return "bfloat16", f"this {device.type} multiplies bfloat16 natively"
+
+
+def check_metrics(spec: Spec, task: Task, has_validation: bool) -> None:
+    """Refuse metrics that the task does not have, before any time is spent on training.
+
+    Raises:
+        SpecError: Lists every such metric.
+    """
+    problems = []
+    stopping = spec.train.early_stopping
+    known = ["loss", *task.metrics]
+    if stopping is not None and stopping.metric not in known:
+        hint = nearest(stopping.metric, known)
+        message = f"{task.name} has no metric {stopping.metric!r}{hint}; it has: {', '.join(known)}"
+        problems.append(Problem("train.early_stopping.metric", message))
+    if stopping is not None and not has_validation:
+        problems.append(Problem("train.early_stopping", "needs validation rows; set data.split.validation above 0"))
+    for metric in spec.evaluate.require:
+        if metric not in task.metrics:
+            hint = nearest(metric, task.metrics)
+            message = f"{task.name} has no metric {metric!r}{hint}; it has: {', '.join(task.metrics)}"
+            problems.append(Problem("evaluate.require", message))
+    if problems:
+        raise SpecError(problems)

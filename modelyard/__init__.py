@@ -13,6 +13,8 @@ Everything public is named here; it is imported when it is first used, so that `
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,6 +80,21 @@ _HOMES = {
 """Public name → the module that defines it; a trailing colon means the module itself."""
 
 __all__ = ["__version__", *_HOMES]
+
+
+class _Package(types.ModuleType):
+    """`modelyard.train` is the function, though `modelyard/train/` is also a room.
+
+    Importing a room makes Python store it as an attribute of this package; where a public name is the same word, the
+    public name stays. `from modelyard.train.run import …` finds the room all the same.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, types.ModuleType) and not _HOMES[name].endswith(":")):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

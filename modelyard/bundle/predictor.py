@@ -134,7 +134,10 @@ class Predictor:
             values[modality.column] = reading.values
             for row, reason in reading.problems.items():
                 problems.setdefault(row, f"{modality.column}: {reason}")
-        notes = {f"column {column!r} is absent: taken as missing": count for column in absent}
+        notes: dict[str, int] = {}
+        if absent:
+            listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+            notes[f"columns that are absent, taken as missing: {listed}"] = count
         if problems:
             notes["unreadable"] = len(problems)
         good = np.array([row for row in range(count) if row not in problems], np.int64)

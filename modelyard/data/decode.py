@@ -74,6 +74,7 @@ _FAULTS = (
     struct.error,
     zlib.error,
     Pillow.DecompressionBombError,  # some readers look at the size of a frame within by Pillow's own limit
+    Warning,  # for those who turn warnings into errors
 )
 """What Pillow's decoders raise on damaged input. Running out of memory is not the image's fault and goes through."""
 
@@ -298,12 +299,21 @@ def _format(image: ImageFile) -> str:
 
 
 def _orientation(image: ImageFile, notes: list[str]) -> int:
+    exif = image.info.get("exif")
     try:
         turn = image.getexif().get(_ORIENTATION, 1)
     except _FAULTS:
+        turn = None
+    if turn is None or (isinstance(exif, bytes) and _is_broken(exif)):
         notes.append("broken EXIF ignored")
-        return 1
     return turn if isinstance(turn, int) and turn in _TURNS else 1
+
+
+def _is_broken(exif: bytes) -> bool:
+    """Say whether EXIF lacks its header or points outside itself: Pillow takes such for empty."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<I", b"MM\0*": ">I"}.get(exif[:4])
+    return order is None or len(exif) < 8 or struct.unpack(order, exif[4:8])[0] + 2 > len(exif)
 
 
 def _reduce(image: ImageFile, frame: Frame, swapped: bool) -> None:
@@ -337,8 +347,6 @@ def _recolour(picture: Pillow.Image, kind: str, frame: Frame, notes: list[str]) 
             base.alpha_composite(layer)
             layer = base
         picture = layer.convert("RGB")
-    elif picture.mode in ("P", "1"):
-        notes.append("palette converted" if picture.mode == "P" else "1 bit converted")
     mode = "L" if frame.channels == 1 else "RGB"
     return picture if picture.mode == mode else picture.convert(mode)
 

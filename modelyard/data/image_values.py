@@ -22,7 +22,7 @@ from modelyard.core.errors import DataError
 from modelyard.data.decode import ENDINGS, Frame, Header, decode, fit_pixels, is_image, load_bytes, look
 from modelyard.data.pixels import from_list, from_tensors, lay_out, recolour, tensor_shape
 
-__all__ = ["Found", "Origin", "Proposal", "propose", "read_images", "share_of_images"]
+__all__ = ["Found", "Origin", "Proposal", "is_array", "propose", "read_images", "share_of_images"]
 
 Pixels = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.int64]
@@ -106,6 +106,11 @@ def _is_text(kind: pa.DataType) -> bool:
 def _is_binary(kind: pa.DataType) -> bool:
     variable = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
     return bool(variable or pa.types.is_fixed_size_binary(kind))
+
+
+def is_array(kind: pa.DataType) -> bool:
+    """Say whether values of this type are pixels themselves, not encoded and not paths."""
+    return tensor_shape(kind) is not None or _is_list(kind)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -58,7 +58,7 @@ def sample_rows(source: Source, rows: int = SAMPLE) -> pa.Table:
     return pa.Table.from_batches(chunks).slice(0, rows)
 
 
-def infer_column(values: pa.ChunkedArray, column: str) -> tuple[Choice[Any] | None, str, float]:
+def infer_column(values: pa.ChunkedArray, column: str, folder: str = "") -> tuple[Choice[Any] | None, str, float]:
     """Return the modality that claims a column most strongly (None when none does), its reason and its score."""
     sample = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if isinstance(sample, pa.ChunkedArray):  # extension arrays keep their chunks
@@ -66,7 +66,7 @@ def infer_column(values: pa.ChunkedArray, column: str) -> tuple[Choice[Any] | No
     best: tuple[float, str, str, Mapping[str, Any]] = (0.0, "", "nothing in it that a modality can read", {})
     modalities = table("modality")
     for name in modalities:
-        guess = modalities.find(name).infer(sample, column)
+        guess = modalities.find(name).infer(sample, column, folder)
         if guess is not None and guess.score > best[0]:
             best = (guess.score, name, guess.reason, guess.settings)
     score, name, reason, values_found = best
@@ -79,7 +79,7 @@ def infer_column(values: pa.ChunkedArray, column: str) -> tuple[Choice[Any] | No
 
 
 def resolve_columns(
-    data: DataSpec, sample: pa.Table, targets_of: Sequence[str] | None
+    data: DataSpec, sample: pa.Table, targets_of: Sequence[str] | None, folder: str = ""
 ) -> tuple[dict[str, Choice[Any]], dict[str, Choice[Any]], list[ColumnGuess]]:
     """Decide the modality of every input and target.
 
@@ -87,6 +87,7 @@ def resolve_columns(
         data: The spec's data section.
         sample: Some rows.
         targets_of: Modalities the task allows for a target; None when the task is not said.
+        folder: Where relative paths among the values stand.
 
     Returns:
         Inputs and targets by column, and what was found out about each column of the data.
@@ -113,7 +114,7 @@ def resolve_columns(
     guesses: list[ColumnGuess] = []
 
     def decide(column: str, said: Choice[Any] | None, place: str) -> Choice[Any] | None:
-        inferred, reason, score = infer_column(sample.column(column), column)
+        inferred, reason, score = infer_column(sample.column(column), column, folder)
         if said is not None:
             guesses.append(ColumnGuess(column, said.name, "as the spec says", stated=True))
             if inferred is None or inferred.name != said.name:

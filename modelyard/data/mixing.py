@@ -75,7 +75,8 @@ def mix_batch(
         blended = own if mixup is None else own * keep + others * (1 - keep)
         if inside is not None:
             box = torch.from_numpy(inside & (boxed & ~alone)[:, None, None])[:, None]
-            blended = torch.where(box, others, blended)
+            out = torch.empty_like(own) if blended is own else blended  # keeps the memory format
+            blended = torch.where(box, others, blended, out=out)
         inputs[name] = blended
     targets = {name: target.index_select(0, index) for name, target in batch.targets.items()}
     return replace(batch, inputs=inputs, mix=Mix(targets, weight))

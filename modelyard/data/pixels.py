@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["from_list", "from_tensors", "lay_out", "recolour", "tensor_shape", "to_bytes"]
+__all__ = ["claim_arrays", "from_list", "from_tensors", "lay_out", "recolour", "tensor_shape", "to_bytes"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -35,6 +35,30 @@ def tensor_shape(kind: pa.DataType) -> tuple[int, ...] | None:
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def claim_arrays(values: pa.Array) -> tuple[float, str, tuple[int, int, int]] | None:
+    """Say whether arrays without a null look like pictures: two or three dimensions, sides of 8 to 4096, values that fit.
+
+    Returns:
+        How surely (0 to 1), why, and height, width and channels (1 or 3); None when they do not.
+    """
+    shape = tensor_shape(values.type)
+    laid = None if shape is None else lay_out(shape)
+    if laid is None or not all(8 <= side <= 4096 for side in laid[0][:2]):
+        return None
+    H, W, C = laid[0]
+    wanted = (H, W, 1 if C < 3 else 3)
+    numbers = values.slice(0, 256)
+    numbers = numbers.storage if isinstance(numbers.type, pa.FixedShapeTensorType) else numbers
+    while pa.types.is_fixed_size_list(numbers.type):
+        numbers = numbers.flatten()
+    why = f"arrays of shape {shape} are {H}×{W} pixels"
+    if numbers.type == pa.uint8():
+        return 0.95, f"{why} of bytes", wanted
+    if numbers.null_count or to_bytes(numbers.to_numpy(zero_copy_only=False)[None])[1]:
+        return None
+    return 0.8, f"{why} with values from 0 to {1 if pa.types.is_floating(numbers.type) else 255}", wanted
 
 
 def from_tensors(values: pa.Array) -> tuple[Pixels, npt.NDArray[np.int64], dict[int, str]]:

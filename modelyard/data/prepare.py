@@ -148,8 +148,8 @@ def _resolve(
     spec: Spec, parts: Mapping[str | None, Source], accepts: tuple[str, ...] | None, targets_of: tuple[str, ...] | None
 ) -> tuple[DataSpec, list[ColumnGuess]]:
     data = spec.data
-    sample = sample_rows(parts.get("train") or next(iter(parts.values())))
-    inputs, targets, guesses = resolve_columns(data, sample, targets_of)
+    source = parts.get("train") or next(iter(parts.values()))
+    inputs, targets, guesses = resolve_columns(data, sample_rows(source), targets_of, source.folder())
     if accepts is not None:
         for column, choice in inputs.items():
             modality = table("modality").find(choice.name)

@@ -1,11 +1,11 @@
 """A stable 64-bit hash for every row: the same content gives the same number on every machine, in every file format.
 
 Duplicates, leaks between splits and the splits themselves rest on it. Text hashes alike as string, large_string or
-dictionary; whole numbers alike in any width; missing values have a hash of their own. The columns' names take part, their
-order does not. Good against accidents, not against an adversary: it has no secret.
+dictionary; whole numbers alike in any width; missing values have a hash of their own. The columns' names take part,
+their order does not. Good against accidents, not against an adversary: it has no secret.
 
-Method: each value is cut into 64-bit words; each word is scrambled together with its place by the finaliser of SplitMix64
-(Steele et al. 2014) and the words of a value, like the columns of a row, are added modulo 2^64.
+Method: each value is cut into 64-bit words; each word is scrambled together with its place by the finaliser of
+SplitMix64 (Steele et al. 2014) and the words of a value, like the columns of a row, are added modulo 2^64.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _whole(values: npt.NDArray[Any]) -> Hashes:
 
 
 def _floats(values: npt.NDArray[np.float64]) -> Hashes:
-    """A float without a fraction hashes like the whole number it is: tools turn one into the other where values miss."""
+    """A float without a fraction hashes like its whole number: tools turn one into the other where values miss."""
     whole = (np.abs(values) < 2.0**63) & (np.floor(values) == values)
     bits = np.where(np.isnan(values), np.nan, values).view(np.uint64)
     hashes = mix(bits ^ _FLOAT)

@@ -71,6 +71,10 @@ def collect(task: Task, model: nn.Module, loader: Loader, device: torch.device) 
     try:
         with torch.inference_mode():
             for batch in loader.epoch(0):
+                if not rows_with_targets({name: target.numpy() for name, target in batch.targets.items()}).any():
+                    # Labels that training never saw: there is an output, but no loss to speak of.
+                    collected.add(model(batch.to(device).inputs), batch)
+                    continue
                 out = task.forward(model, batch.to(device))
                 weighted += out["loss"].double() * out["weight"]
                 weight += out["weight"]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from modelyard.core.errors import Problem, SpecError
@@ -25,6 +25,7 @@ from modelyard.models.blocks.picture_layers import (
     Flatten,
     GlobalAverage,
     Layer,
+    Layers,
     Pool,
     sides,
 )
@@ -61,23 +62,24 @@ class Cnn(Family):
             "large": {"layers": _LARGE},
         }
 
-        layers: Annotated[tuple[Layer, ...], Field(min_length=1)] = Field(_SMALL, validate_default=True)
+        layers: Layers = Field(_SMALL, validate_default=True)
         """What a picture passes, from first to last, each as a text (`conv 32 3x3`, `pool 2`, `flatten`,
         `global_average`, `dense 128`, `dropout 0.5`) or as a mapping (`{conv: 32, kernel: 3, padding: same}`)."""
 
-        @model_validator(mode="after")
-        def _check_order(self) -> Cnn.Settings:
+        @field_validator("layers")
+        @classmethod
+        def _check_order(cls, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
             ended_by: int | None = None
-            for index, layer in enumerate(self.layers):
+            for index, layer in enumerate(layers):
                 if ended_by is not None and not isinstance(layer, Dense | Dropout):
                     raise ValueError(
                         f"layer {index} ({layer.keyword}) needs maps, but layer {ended_by} "
-                        f"({self.layers[ended_by].keyword}) has made one vector of them; after it, only dense and "
-                        "dropout can follow"
+                        f"({layers[ended_by].keyword}) has made one vector of them; after it, only dense and dropout "
+                        "can follow"
                     )
                 if ended_by is None and not isinstance(layer, Conv | Pool | Dropout):
                     ended_by = index
-            return self
+            return layers
 
     name = "cnn"
     accepts = ("image",)

@@ -47,7 +47,7 @@ def parse(kind: type[S], values: Any, place: str) -> tuple[S | None, list[Proble
         nested = settings_class(field)
         if of is not None:
             ready[name], found = _parse_choices(of, ready[name], inner, field)
-        elif nested is not None and isinstance(ready[name], Mapping):
+        elif nested is not None:
             ready[name], found = parse(nested, ready[name], inner)
         else:
             continue

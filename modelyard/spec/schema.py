@@ -91,7 +91,7 @@ def _without_choices(kind: type[Settings]) -> dict[str, Any]:
 
 def _field_schema(field: FieldInfo) -> dict[str, Any]:
     from_pydantic: dict[str, Any] = TypeAdapter[Any](
-        Annotated[field.annotation, *field.metadata]  # type: ignore[arg-type]
+        Annotated[field.annotation, field]  # type: ignore[arg-type]
     ).json_schema()
     if not field.is_required():
         default = field.get_default(call_default_factory=True)

@@ -197,6 +197,8 @@ def _set_up(spec: Spec, prepared: Prepared, task: Task) -> Setup:
     settings = spec.train
     mixing = None
     if settings.mixup is not None or settings.cutmix is not None:
+        if not any(item.kind == "image" for item in prepared.fitted.describe()):
+            raise Spec.problem("train.mixup", "mixup and cutmix blend images, and no input is an image; leave them out")
         mixing = Mixing(settings.mixup, settings.cutmix, settings.mix_probability)
     train = Loader(prepared.splits["train"], prepared.fitted, settings.batch_size, spec.seed, True, mixing)
     validation = None

@@ -51,14 +51,14 @@ def pixels_of(content, channels=3, size=None, **options):
     return decode(content, Frame(height, width, channels, **options), LIMIT)
 
 
-@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("PPM", {}), ("WEBP", {"lossless": True})])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("PPM", {}), ("WEBP", {"lossless": True})]
+)
 def test_lossless_formats_give_their_pixels_exactly(kind, options):
     pixels = noise(5, 7, 3)
     decoded = pixels_of(saved(PIL.Image.fromarray(pixels), kind, **options))
     assert np.array_equal(decoded.pixels, pixels)
     assert (decoded.format, decoded.notes) == (kind, ())
-
-
 
 
 def test_header_says_format_size_and_greyness():
@@ -168,9 +168,11 @@ def test_exif_orientation_is_applied():
             assert np.abs(decoded.pixels.astype(int) - upright).mean() <= tolerance, (kind, orientation)
 
 
-def test_broken_exif_is_survived_and_noted():
-    content = saved(PIL.Image.fromarray(smooth(16, 16)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
-    decoded = pixels_of(content)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0no TIFF header at all", b"Exif\0\0"])
+def test_broken_exif_is_survived_and_noted(exif):
+    decoded = pixels_of(saved(PIL.Image.fromarray(smooth(16, 16)), "JPEG", exif=exif, quality=95))
+    assert decoded.notes == ("broken EXIF ignored",)
     assert np.abs(decoded.pixels.astype(int) - smooth(16, 16)).mean() < 3
 
 
@@ -195,6 +197,7 @@ def test_large_jpeg_is_reduced_like_the_whole_picture_would_be():
         assert np.abs(reduced.astype(int) - whole).max() <= 4
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_damaged_files_never_raise_anything_but_a_data_error():
     random = np.random.default_rng(3)
     picture = PIL.Image.fromarray(smooth(20, 20))
@@ -250,13 +253,11 @@ class TestLoading:
 
     def test_a_pipe_is_not_waited_for(self, tmp_path):
 
-
         os.mkfifo(tmp_path / "pipe.png")
         with pytest.raises(DataError, match="not a plain file"):
             load_bytes("pipe.png", str(tmp_path), 10, urls=False)
 
     def test_urls_go_through_fsspec(self):
-
 
         with fsspec.open("memory://pictures/a.png", "wb") as file:
             file.write(b"1234")
@@ -264,7 +265,7 @@ class TestLoading:
         assert load_bytes("a.png", "memory://pictures", 10, urls=False) == b"1234"  # the source itself is remote
         with pytest.raises(DataError, match="more than 3 bytes"):
             load_bytes("memory://pictures/a.png", "", 3, urls=True)
-        with pytest.raises(DataError, match="memory://pictures/b.png: no such file"):
+        with pytest.raises(DataError, match=r"memory://pictures/b\.png: no such file"):
             load_bytes("b.png", "memory://pictures", 10, urls=False)
         with pytest.raises(DataError, match="nosuch://a cannot be fetched"):
             load_bytes("nosuch://a", "", 10, urls=True)

@@ -73,7 +73,10 @@ def test_a_pool_given_as_a_number_is_a_max_pool_of_that_size() -> None:
         ({"kernel": 3}, ["exactly one of the keys conv, pool"]),
         ({"conv": 3, "pool": "max"}, ["exactly one of the keys"]),
         ({"cov": 3}, ["did you mean 'conv'?"]),
-        ({"conv": 3, "kernels": 3}, ["Extra inputs"]),
+        (
+            {"conv": 3, "kernels": 3},
+            ["kernels: no such setting (did you mean 'kernel'?)", "conv has: conv, kernel, stride"],
+        ),
         ({"conv": 3, "kernel": 4, "padding": "same"}, ["odd kernel", "got 4"]),
         (7, ["a text such as 'conv 32 3x3'", "got 7"]),
     ],
@@ -81,9 +84,23 @@ def test_a_pool_given_as_a_number_is_a_max_pool_of_that_size() -> None:
 def test_what_is_no_layer_is_refused_with_its_place_and_a_way_out(layer: Any, words: list[str]) -> None:
     with pytest.raises(ValidationError) as caught:
         Cnn.Settings(layers=["conv 4", layer])
-    assert caught.value.errors()[0]["loc"][:2] == ("layers", 1)
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("layers",)
+    assert "layer 1: " in error["msg"]
     for word in words:
         assert word in str(caught.value)
+
+
+def test_all_bad_layers_are_told_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Cnn.Settings(layers=["conv 0", "pool 2", {"conv": 4, "kernel": 0, "padding": "no", "stride": 2}])
+    (error,) = caught.value.errors()
+    assert error["msg"].startswith(
+        "Value error, layer 0: conv: input should be greater than 0, got '0'; layer 2: kernel: "
+    )
+    assert "padding: input should be 'valid' or 'same', got 'no', or " in error["msg"]
+    with pytest.raises(ValidationError, match=r"expected a list of layers such as .*, got 'conv 4'"):
+        Cnn.Settings(layers="conv 4")
 
 
 def test_nothing_but_dense_and_dropout_follows_a_vector() -> None:

@@ -154,6 +154,7 @@ def _attempt(entry: Entry, origin: Origin, hand: list[Path], scratch: Path, prog
             path.unlink()
     try:
         entry.convert(raw, out)
+        facts = _files(entry, out)
     except _UNLIKE as error:
         raise DataError(f"what came is not laid out as {entry.name} is: {error!r}") from error
     return {
@@ -166,7 +167,7 @@ def _attempt(entry: Entry, origin: Origin, hand: list[Path], scratch: Path, prog
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
         "from": f"files put there by hand, of {origin.label}" if hand else origin.label,
         "downloads": fetched,
-        "files": _files(entry, out),
+        "files": facts,
         "notes": entry.notes,
     }
 

@@ -199,6 +199,8 @@ def _array(made: _Made) -> Any:
 def _filled(data: Any, kind: Any, shape: Any, order: Any) -> npt.NDArray[Any]:
     code = _type_code(kind)
     shape = tuple(int(size) for size in shape)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"an array of shape {shape}")
     order = "F" if order in ("F", b"F") else "C"
     if code == "O":
         flat = np.empty(len(data), dtype=object)

@@ -110,8 +110,11 @@ class Modality(ABC):
 
     @classmethod
     @abstractmethod
-    def infer(cls, values: pa.Array, column: str) -> Guess | None:
-        """Say whether a sample of raw values (any Arrow type; CSV columns arrive as strings) is of this modality."""
+    def infer(cls, values: pa.Array, column: str, folder: str = "") -> Guess | None:
+        """Say whether a sample of raw values (any Arrow type; CSV columns arrive as strings) is of this modality.
+
+        `folder` is where relative paths among the values stand.
+        """
 
     @classmethod
     def adapt(cls, settings: Any, accepts: tuple[str, ...]) -> Any:

@@ -32,7 +32,7 @@ class CategorySettings(VocabularySettings):
 class Category(Modality):
     """One name per row.
 
-    As an input: id 0 is a missing value, 1 one that training did not hold, and from 2 on the known ones by falling count.
+    As an input: id 0 is a missing value, 1 an unknown one, and from 2 on stand the known ones by falling count.
     As a target: the known labels in their order from 0 on; a missing or unknown one is −1.
     """
 
@@ -50,7 +50,7 @@ class Category(Modality):
         """Rows encoded since the fit (or `restore`) whose value was not known."""
 
     @classmethod
-    def infer(cls, values: pa.Array, column: str) -> Guess | None:
+    def infer(cls, values: pa.Array, column: str, folder: str = "") -> Guess | None:
         """Claim columns with few different values, truth values and dictionaries."""
         return guessing.category(values, column)
 

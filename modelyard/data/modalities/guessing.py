@@ -1,4 +1,4 @@
-"""Which modality a column's values suggest. Number, category, labels and text are weighed here, so that their claims agree.
+"""Which modality a column's values suggest. Number, category, labels and text are weighed here: their claims agree.
 
 A claim of at most 0.1 says that the column is better not used as an input.
 """
@@ -52,8 +52,9 @@ def category(values: pa.Array, column: str) -> Guess | None:
     if facts.numbers is not None:
         return Guess(_weigh_number(facts)[1], facts.numeric_reason)
     settings = {}
-    if facts.occurs("+") and facts.occurs("-", _MISSING_BUT_DASH):
-        settings["missing"] = list(_MISSING_BUT_DASH)  # beside "+", "-" is a value
+    if pc.any(pc.equal(facts.present_texts, "+")).as_py():  # beside "+", "-" is a value
+        facts = _Facts.of(values, column, _MISSING_BUT_DASH) or facts
+        settings["missing"] = list(_MISSING_BUT_DASH)
     return Guess(_weigh_text(facts)[0], facts.text_reason, settings)
 
 
@@ -70,7 +71,7 @@ def labels(values: pa.Array, column: str) -> Guess | None:
     values = flat(values)
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type):
         inner = flat(values.flatten())
-        if as_text(inner)[1]:
+        if not len(inner) or pa.types.is_floating(inner.type) or as_text(inner)[1]:
             return None
         different = pc.count_distinct(inner).as_py()
         score = 0.95 if different <= max(20, len(inner) // 2) else 0.4
@@ -103,15 +104,11 @@ class _Facts:
     """As text, without what counts as missing; None for types that are no text."""
 
     @classmethod
-    def of(cls, values: pa.Array, column: str) -> _Facts | None:
+    def of(cls, values: pa.Array, column: str, missing: tuple[str, ...] = MISSING) -> _Facts | None:
         values = flat(values)
         texts, problems = as_text(values)
-        facts = cls(column, len(values), values, None if problems else present_text(texts, MISSING))
+        facts = cls(column, len(values), values, None if problems else present_text(texts, missing))
         return facts if facts.present else None
-
-    def occurs(self, value: str, markers: tuple[str, ...] = MISSING) -> bool:
-        texts = present_text(as_text(self.values)[0], markers)
-        return bool(pc.any(pc.equal(texts, value)).as_py())
 
     @cached_property
     def present_texts(self) -> pa.Array | None:
@@ -198,7 +195,11 @@ class _Facts:
         what = "whole number" if self.whole else "number"
         if self.is_time:
             return f"{_count(self.distinct, 'different time')}, read as seconds, {self.missing_words}"
-        said = f"{_count(self.distinct, f'different {what}')} from {low:.6g} to {high:.6g}, {self.missing_words}"
+        different = len(np.unique(self.numbers))
+        said = f"{_count(different, f'different {what}')} from {low:.6g} to {high:.6g}, {self.missing_words}"
+        unread = self.present - len(self.numbers)
+        if unread:
+            return f"{said}, {_count(unread, 'other value')} not readable as one"
         if self.looks_like_identifier:
             return f"{said}, no two alike and named like an identifier: not used as an input"
         if self.has_leading_zeros:
@@ -210,7 +211,7 @@ class _Facts:
         assert self.present_texts is not None
         if self.image_share > 0.5:
             return f"{self.image_share:.0%} of the values end like names of pictures"
-        said = f"{_count(self.distinct, 'different value')} in {_count(self.rows, 'row')}, {self.words:.1f} words each on average"
+        said = f"{_count(self.distinct, 'different value')} in {_count(self.rows, 'row')}, {self.words:.1f} words each"
         if self.looks_like_identifier:
             return f"{said}, no two alike and named like an identifier: not used as an input"
         return f"{said}, {self.missing_words}"
@@ -262,7 +263,7 @@ def _weigh_text(facts: _Facts) -> tuple[float, float]:
 
 
 def _recombining(texts: pa.Array, separator: str, recurring: float) -> int | None:
-    """Count the labels when the values are made of short ones around the separator, few beside their number; else None."""
+    """Count the labels when the values are made of few, short ones around the separator; else None."""
     if _share(pc.match_substring(texts, separator)) < 0.05:
         return None
     pieces = pc.utf8_trim_whitespace(pc.split_pattern(texts, separator).flatten())

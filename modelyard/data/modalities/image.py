@@ -23,10 +23,10 @@ from torch import Tensor
 from modelyard.core.errors import BundleError, DataError
 from modelyard.data.augment import Augment, augment
 from modelyard.data.decode import Frame, encode_png
-from modelyard.data.image_values import Origin, propose, read_images, share_of_images
+from modelyard.data.image_values import Origin, Proposal, is_array, propose, read_images, share_of_images
 from modelyard.data.kinds import Image as ImageInput
 from modelyard.data.modalities.base import Column, Draw, Guess, Modality, Reading, Shown, State
-from modelyard.data.pixels import lay_out, tensor_shape, to_bytes
+from modelyard.data.pixels import claim_arrays, tensor_shape
 from modelyard.spec.settings import Settings
 
 __all__ = ["Image", "ImageSettings"]
@@ -71,15 +71,20 @@ class ImageSettings(Settings):
             raise ValueError(
                 f"size is {self.size}; expected [height, width] or one number, each from 1 to {_LARGEST_SIDE}"
             )
-        if self.channels == 1 and self.normalise == "imagenet":
-            raise ValueError("normalise: imagenet is for colour images; set channels: 3, or normalise: dataset")
-        if self.channels == 1 and (self.augment.saturation > 0 or self.augment.hue > 0):
-            raise ValueError("augment.saturation and hue do nothing to grey images; leave them out, or set channels: 3")
-        if self.sides is not None and self.augment.crop > min(self.sides):
-            raise ValueError(
-                f"augment.crop is {self.augment.crop}, more than the image's smaller side ({min(self.sides)})"
-            )
+        conflict = self.conflict(self.sides, self.channels)
+        if conflict:
+            raise ValueError(conflict)
         return self
+
+    def conflict(self, sides: tuple[int, int] | None, channels: int | None) -> str:
+        """Say which setting does not go with images of this height, width and channels; empty when all do."""
+        if channels == 1 and self.normalise == "imagenet":
+            return "normalise: imagenet is for colour images; set channels: 3, or normalise: dataset"
+        if channels == 1 and (self.augment.saturation > 0 or self.augment.hue > 0):
+            return "augment.saturation and hue do nothing to grey images; leave them out, or set channels: 3"
+        if sides is not None and self.augment.crop > min(sides):
+            return f"augment.crop is {self.augment.crop}, more than the image's smaller side ({min(sides)})"
+        return ""
 
     @property
     def sides(self) -> tuple[int, int] | None:
@@ -99,6 +104,7 @@ class Image(Modality):
     settings: ImageSettings
 
     def __init__(self, column: str, settings: ImageSettings, role: str = "input") -> None:
+        """Store; see the base class."""
         super().__init__(column, settings, role)
         self._shape: Shape | None = None
         if settings.sides is not None and settings.channels is not None:
@@ -120,9 +126,9 @@ class Image(Modality):
         values = _plain(values).drop_null()
         if not len(values):
             return None
-        shape = tensor_shape(values.type)
-        if shape is not None:
-            return _infer_arrays(values, shape)
+        if tensor_shape(values.type) is not None:
+            claim = claim_arrays(values)
+            return None if claim is None else Guess(claim[0], claim[1], {"size": claim[2][:2], "channels": claim[2][2]})
         share, what = share_of_images(values)
         if share < 0.9:
             return None
@@ -141,6 +147,9 @@ class Image(Modality):
         flat in H, W, C order. Files are decoded in as many threads as there are cores. While neither the spec nor an
         inspection has said size and channels, the first values settle them: an array's own, or the commonest of the
         first files (at most 224 a side).
+
+        Raises:
+            DataError: A setting does not go with the size or channels that the data settled.
         """
         values = _plain(values)
         if self._shape is not None and values.type == _list_type(self._shape):
@@ -149,14 +158,9 @@ class Image(Modality):
         if self._shape is None:
             proposal = propose(values, origin, self.settings.sides)
             if proposal is not None:
-                sides = self.settings.sides or (proposal.height, proposal.width)
-                self._shape = (*sides, self.settings.channels or proposal.channels)
+                self._shape = self._agreed(proposal)
         if self._shape is None:
-            # No picture among them tells a size, so none is read: one pixel is enough to say what is wrong with each.
-            problems = dict(read_images(values, Frame(1, 1, 3), origin).problems)
-            valid = np.flatnonzero(np.asarray(values.is_valid())).tolist()
-            unsized = "the size of the image is not said; set `size` and `channels` on this column"
-            return Reading(pa.nulls(len(values), _list_type((0, 0, 0))), dict.fromkeys(valid, unsized) | problems)
+            return Reading(pa.nulls(len(values), _list_type((0, 0, 0))), self._unsized(values, origin))
         frame = Frame(*self._shape, self.settings.resize, self.settings.background)
         found = read_images(values, frame, origin)
         self._converted.update(found.converted)
@@ -170,6 +174,26 @@ class Image(Modality):
         missing[found.positions] = False
         flat = pa.array(spread.reshape(-1))
         return Reading(pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(missing)), found.problems)
+
+    def _unsized(self, values: pa.Array, origin: Origin) -> Mapping[int, str]:
+        """Say what is wrong with each of these values, none of which tells a size."""
+        if not is_array(values.type):
+            return read_images(values, Frame(1, 1, 3), origin).problems  # no header could be read: nothing is decoded
+        what = "the size of the image is not said; set `size` and `channels` on this column"
+        return dict.fromkeys(np.flatnonzero(np.asarray(values.is_valid())).tolist(), what)
+
+    def _agreed(self, proposal: Proposal) -> Shape:
+        """Return what the spec says, and what it leaves open as proposed.
+
+        Raises:
+            DataError: A setting does not go with what the data turned out to be.
+        """
+        sides = self.settings.sides or (proposal.height, proposal.width)
+        channels = self.settings.channels or proposal.channels
+        conflict = self.settings.conflict(sides, channels)
+        if conflict:
+            raise DataError(f"the images of {self.column!r} are {_words(*sides, channels)}s: {conflict}")
+        return (*sides, channels)
 
     def partial_fit(self, values: pa.Array) -> None:
         """Count pictures, and add up each channel's values and squares as whole numbers: chunks make no difference."""
@@ -289,8 +313,7 @@ class Image(Modality):
             )
         H, W, C = self._shape
         pixels = np.asarray(value, np.uint8).reshape(self._shape)
-        text = f"{W}×{H} {'grey' if C == 1 else 'colour'} image"
-        return Shown("image", text, encode_png(pixels, longest=256, enlarge_to=128))
+        return Shown("image", _words(H, W, C), encode_png(pixels, longest=256, enlarge_to=128))
 
     def summary(self) -> dict[str, Any]:
         """Return size and normalisation; after a fit also how many images it saw and how many were missing, and what
@@ -302,34 +325,16 @@ class Image(Modality):
         return learned | ({"converted": dict(sorted(self._converted.items()))} if self._converted else {})
 
 
+def _words(height: int, width: int, channels: int) -> str:
+    return f"{width}×{height} {'grey' if channels == 1 else 'colour'} image"
+
+
 def _plain(values: pa.Array) -> pa.Array:
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
 
 
 def _list_type(shape: Shape) -> pa.FixedSizeListType:
     return pa.list_(pa.uint8(), math.prod(shape))
-
-
-def _infer_arrays(values: pa.Array, shape: tuple[int, ...]) -> Guess | None:
-    """Claim arrays of two or three dimensions whose sides and values can be a picture's."""
-    laid = lay_out(shape)
-    if laid is None or not all(8 <= side <= _LARGEST_SIDE for side in laid[0][:2]):
-        return None
-    H, W, C = laid[0]
-    size = {"size": (H, W), "channels": 1 if C < 3 else 3}
-    reason = f"arrays of shape {shape} are {H}×{W} pixels"
-    kind = values.storage.type if isinstance(values.type, pa.FixedShapeTensorType) else values.type
-    while pa.types.is_fixed_size_list(kind):
-        kind = kind.value_type
-    if kind == pa.uint8():
-        return Guess(0.95, f"{reason} of bytes", size)
-    numbers = values.slice(0, 256)
-    numbers = numbers.storage if isinstance(numbers.type, pa.FixedShapeTensorType) else numbers
-    while pa.types.is_fixed_size_list(numbers.type):
-        numbers = numbers.flatten()
-    if numbers.null_count or to_bytes(numbers.to_numpy(zero_copy_only=False)[None])[1]:
-        return None
-    return Guess(0.8, f"{reason} with values from {'0 to 1' if pa.types.is_floating(kind) else '0 to 255'}", size)
 
 
 def _checked(state: State, column: str, settings: ImageSettings) -> tuple[Shape, Statistics]:

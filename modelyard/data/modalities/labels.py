@@ -60,8 +60,13 @@ class Labels(Modality):
         """Labels met since the fit (or `restore`) that were not known and therefore left out."""
 
     @classmethod
-    def infer(cls, values: pa.Array, column: str) -> Guess | None:
-        """Claim lists, lists written as text, and short values that recombine around a separator."""
+    def infer(cls, values: pa.Array, column: str, folder: str = "") -> Guess | None:
+        """Claim lists, lists written as text, and short values that recombine around a separator.
+
+        Lists of one fixed length are vectors or pixels, not sets.
+        """
+        if isinstance(values.type, pa.BaseExtensionType) or pa.types.is_fixed_size_list(values.type):
+            return None
         return guessing.labels(values, column)
 
     def read(self, values: pa.Array, folder: str = "") -> Reading:
@@ -115,7 +120,7 @@ class Labels(Modality):
         found = Vocabulary.learn(self._counts, self.settings, self._rows, self._missing, by_frequency=False)
         if found is None:
             raise DataError(
-                f"no label of column {self.column!r} is known after {self._rows} training rows ({self._missing} missing); "
+                f"column {self.column!r} has no known label in {self._rows} training rows ({self._missing} missing); "
                 f"lower min_count (now {self.settings.min_count}), or look at the separator"
             )
         self._vocabulary = found
@@ -150,7 +155,7 @@ class Labels(Modality):
         return Numbers(name="numbers", columns=(self.column,), width=len(self._fitted()) + int(self._flags_missing))
 
     def encode(self, values: pa.Array) -> dict[str, Column]:
-        """Return float32 (rows, width): 1 where the row has the label, then 1 where the row is missing if that is flagged."""
+        """Return float32 (rows, width): 1 where the row has the label, then, if flagged, 1 where the row is missing."""
         held = self._held(values, np.float32)
         if self._flags_missing:
             missing = values.is_null().to_numpy(zero_copy_only=False)
@@ -182,7 +187,7 @@ class Labels(Modality):
         targets = np.asarray(targets)
         rows, ids = np.nonzero(targets == 1)
         names = pa.array(self.labels, pa.string()).take(pa.array(ids))
-        return _grouped(names, rows, (targets >= 0).all(axis=1))
+        return _grouped(names, rows, np.asarray((targets >= 0).all(axis=1), np.bool_))
 
     def show(self, value: Any) -> Shown:
         """Return the names of the row's labels."""

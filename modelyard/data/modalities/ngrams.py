@@ -1,7 +1,7 @@
 """Texts as weighted n-grams of words and characters (tf-idf), kept sparse. Counting and weighting run on whole arrays.
 
-A word or character gets a small whole number; an n-gram is those numbers side by side in 64 bits. Looking n-grams up is then
-a search in a sorted array, and their words can be read off the number again.
+A word or character gets a small whole number; an n-gram is those numbers side by side in 64 bits. Looking n-grams up is
+then a search in a sorted array, and their words can be read off the number again.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class NgramModel:
     """Learns which n-grams occur in enough texts, and turns texts into bags of them with tf-idf weights.
 
     The weight of an n-gram that stands c times in a text is tf · idf with tf = c, or 1 + ln c when `sublinear`, and
-    idf = 1 + ln((1 + rows) / (1 + rows that hold it)), as scikit-learn's TfidfVectorizer computes it; `l2` then brings each
-    text to length 1. An n-gram's id is its place by falling number of rows: words first, then characters.
+    idf = 1 + ln((1 + rows) / (1 + rows that hold it)), as scikit-learn's TfidfVectorizer computes it; `l2` then brings
+    each text to length 1. An n-gram's id is its place by falling number of rows: words first, then characters.
     """
 
     def __init__(
@@ -147,8 +147,8 @@ class NgramModel:
         character_keys, character_rows = self._most_frequent(self._character_counts)
         if not len(word_keys) and not len(character_keys):
             raise DataError(
-                f"column {self.column!r} has no n-gram that occurs in at least {self.min_count} of the {self.rows} training "
-                "texts; lower min_count, or leave the column out"
+                f"column {self.column!r} has no n-gram that occurs in at least {self.min_count} of the {self.rows} "
+                "training texts; lower min_count, or leave the column out"
             )
         words = [_BREAK, *list(self._word_ids)[1:]]
         characters = [_BREAK, *self._characters_known]

@@ -32,8 +32,8 @@ class NumberSettings(Settings):
     """How a column of numbers is read and scaled."""
 
     scale: Scale = "standard"
-    """`standard`: mean 0, deviation 1 · `quantile`: to a normal distribution · `log`: sign-aware log(1 + x), then standard
-    · `minmax`: training's range to 0 … 1 · `none`."""
+    """`standard`: mean 0, deviation 1 · `quantile`: to a normal distribution · `log`: sign-aware log(1 + x), then
+    standard · `minmax`: training's range to 0 … 1 · `none`."""
     missing_value: Literal["mean", "median", "zero"] = "mean"
     """What is fed where a number is missing, in the column's own units."""
     missing_flag: Literal["auto"] | bool = "auto"
@@ -46,7 +46,7 @@ class NumberSettings(Settings):
     """The decimal sign of written numbers; the other one may group their digits in threes."""
     strip: list[str] = Field(default_factory=list, max_length=16)
     """Signs that may stand around a written number and are left out, such as `["%"]` (12% is read as 12)."""
-    missing: list[str] = list(MISSING)
+    missing: list[str] = Field(default_factory=lambda: list(MISSING))
     """What counts as missing, without regard to case; a number such as `"-999"` counts in typed columns too."""
 
 
@@ -89,8 +89,8 @@ class Number(Modality):
         self._scaler = Scaler("none")
 
     @classmethod
-    def infer(cls, values: pa.Array, column: str) -> Guess | None:
-        """Claim numeric types and columns of which at least 95% reads as numbers; truth values, codes and ids weakly."""
+    def infer(cls, values: pa.Array, column: str, folder: str = "") -> Guess | None:
+        """Claim numeric types and columns of which at least 95% reads as numbers; truth values and codes weakly."""
         return guessing.number(values, column)
 
     def read(self, values: pa.Array, folder: str = "") -> Reading:
@@ -113,7 +113,7 @@ class Number(Modality):
             what = "is not a finite number" if np.isinf(numbers[at]) else f"is too large (the largest is {LARGEST:.3g})"
             problems[int(at)] = f"{numbers[at]} {what}"
             numbers[at] = np.nan
-        return Reading(pa.array(numbers, from_pandas=True), problems)
+        return Reading(pa.array(numbers, from_pandas=True), dict(sorted(problems.items())))
 
     def partial_fit(self, values: pa.Array) -> None:
         """Add a chunk of float64 to the statistics; memory does not grow with the rows."""
@@ -207,7 +207,7 @@ class Number(Modality):
         return Numbers(name="numbers", columns=(self.column,), width=self.width)
 
     def encode(self, values: pa.Array) -> dict[str, Column]:
-        """Return float32 (rows, width): the scaled number (or its pieces), then 1 where it was missing if that is flagged."""
+        """Return float32 (rows, width): the scaled number or its pieces, then, if flagged, 1 where it was missing."""
         learned = self._fitted()
         numbers = _numbers(values)
         missing = np.isnan(numbers)
@@ -229,7 +229,7 @@ class Number(Modality):
         return np.clip(self._scaler.forward(_numbers(values)), -LARGEST, LARGEST).astype(np.float32)
 
     def decode_target(self, targets: npt.NDArray[Any]) -> pa.Array:
-        """Return float64 in the column's own units, null for NaN. With `quantile`, within the range seen in training."""
+        """Return float64 in the column's own units, null for NaN; with `quantile`, within training's range."""
         self._fitted()
         scaled = np.asarray(targets, np.float64).reshape(len(targets))
         return pa.array(self._scaler.inverse(scaled), from_pandas=True)

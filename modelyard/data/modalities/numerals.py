@@ -47,7 +47,7 @@ def _array(values: pa.Array) -> Floats:
 def parse(texts: pa.Array, decimal: str = ".", strip: Sequence[str] = ()) -> Floats:
     """Read written numbers, without surrounding blanks.
 
-    Digits may be grouped in threes by a blank, an apostrophe, or the one of comma and point that is not the decimal sign.
+    Digits may be grouped in threes: by a blank, an apostrophe, or the comma or point that is not the decimal sign.
 
     Args:
         texts: Strings, nulls possible.
@@ -69,7 +69,7 @@ def parse(texts: pa.Array, decimal: str = ".", strip: Sequence[str] = ()) -> Flo
         texts = pc.replace_substring_regex(texts, rf"^([+-]?)\s*{literal}\s*|\s*{literal}$", r"\1")
     is_grouped = pc.match_substring_regex(texts, grouped)
     if pc.any(is_grouped).as_py():
-        apart = "[^0-9+." + "-]" if decimal == "." else "[^0-9+,-]"
+        apart = "[^0-9+.-]" if decimal == "." else "[^0-9+,-]"
         texts = pc.if_else(is_grouped, pc.replace_substring_regex(texts, apart, ""), texts)
     written = pc.match_substring_regex(texts, plain)
     texts = pc.if_else(written, texts, pa.scalar(None, texts.type))
@@ -80,7 +80,7 @@ def parse(texts: pa.Array, decimal: str = ".", strip: Sequence[str] = ()) -> Flo
 
 @cache
 def _patterns(decimal: str) -> tuple[str, str]:
-    """Patterns (RE2) of a plain number and of one whose digits are grouped. Infinity is a number here: it is refused later."""
+    """Patterns (RE2) of a plain number, infinity included, and of one whose digits are grouped."""
     point = re.escape(decimal)
     plain = rf"^[+-]?(?:\d+{point}?\d*|{point}\d+)(?:[eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
     threes = "|".join(rf"(?:{re.escape(sign)}\d{{3}})+" for sign in _GROUPS[decimal])

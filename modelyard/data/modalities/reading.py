@@ -1,4 +1,4 @@
-"""What all readings share: any Arrow type brought to text, the markers of missing values, and how a bad value is quoted."""
+"""What all readings share: any Arrow type brought to text, markers of missing values, and how a bad value is quoted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST_EXACT_WHOLE = 2.0**53
 
 
 def flat(values: pa.Array) -> pa.Array:
-    """Undo what only concerns storage: dictionaries, run lengths, views, extension types, 64-bit offsets that need none."""
+    """Undo what only concerns storage: dictionaries, run lengths, views, extension types, needless 64-bit offsets."""
     if isinstance(values.type, pa.BaseExtensionType):
         values = values.storage
     if pa.types.is_run_end_encoded(values.type):
@@ -46,7 +46,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def as_text(values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-    """Write values of any type as text: whole numbers without a fraction, truth values as `true` and `false`, dates as ISO.
+    """Write values of any type as text: whole numbers without a fraction, `true` and `false`, ISO dates.
 
     Returns:
         Strings of the same length, null where there was nothing or nothing readable, and the problems by position.

@@ -1,4 +1,4 @@
-"""States of modalities come out of files that a stranger could have written: their shape is checked before they are used."""
+"""States come out of files that a stranger could have written: their shape is checked before they are used."""
 
 from __future__ import annotations
 

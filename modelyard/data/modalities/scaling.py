@@ -31,7 +31,7 @@ class Scaler:
     |---|---|
     | `standard`, `minmax`, `none` | (x − center) / spread |
     | `log` | (sign(x) · log(1 + |x|) − center) / spread |
-    | `quantile` | linear between `knots` (quantiles of training) and `scores` (the same quantiles of a normal distribution) |
+    | `quantile` | linear between `knots` (quantiles of training) and `scores` (those of a normal distribution) |
     """
 
     scale: Scale
@@ -41,7 +41,7 @@ class Scaler:
     scores: tuple[float, ...] = ()
 
     def forward(self, values: Floats) -> Floats:
-        """Map float64 values (any shape) to the network's scale; NaN stays NaN, quantiles end at the outermost knots."""
+        """Map float64 values (any shape) to the network's scale; NaN stays NaN, quantiles end at the last knots."""
         if self.scale == "quantile":
             return np.interp(values, self.knots, self.scores)
         if self.scale == "log":
@@ -120,7 +120,7 @@ def _normal_knots(sample: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 def piece_edges(sample: Floats, pieces: int) -> tuple[float, ...]:
     """Return rising edges that cut the sample into at most `pieces` equally full pieces; one edge for a constant."""
-    return tuple(np.unique(np.quantile(sample, np.linspace(0.0, 1.0, pieces + 1))).tolist())
+    return tuple(np.unique(np.quantile(sample, np.linspace(0.0, 1.0, pieces + 1), method="inverted_cdf")).tolist())
 
 
 def piecewise(values: Floats, edges: tuple[float, ...]) -> Floats:
@@ -138,8 +138,8 @@ def piecewise(values: Floats, edges: tuple[float, ...]) -> Floats:
     """
     if len(edges) < 2:
         return np.zeros((len(values), 1))
-    low, high = np.asarray(edges[:-1]), np.asarray(edges[1:])
-    share = (values[:, None] - low) / (high - low)
+    low, high = np.array(edges[:-1], np.float64), np.array(edges[1:], np.float64)
+    share: Floats = (values[:, None] - low) / (high - low)
     share[:, 1:] = np.maximum(share[:, 1:], 0.0)
     share[:, :-1] = np.minimum(share[:, :-1], 1.0)
     return share

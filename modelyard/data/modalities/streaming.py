@@ -126,7 +126,7 @@ class Counts:
 
 
 class KeyCounts:
-    """How often each 64-bit key occurs, for many more keys than a dict would hold; forgets rare ones as `Counts` does."""
+    """How often each 64-bit key occurs, for many more keys than a dict would hold; forgets as `Counts` does."""
 
     def __init__(self, limit: int = 8_000_000, pending: int = 4_000_000) -> None:
         self._limit = limit

@@ -32,11 +32,11 @@ class TextSettings(Settings):
     """How a column of texts becomes tokens or n-grams."""
 
     tokens: Literal["auto", "word", "character", "bpe", "ngrams"] = "auto"
-    """`word`, `character`, `bpe` (byte-pair pieces): a row of ids, for models of sequences · `ngrams`: a bag of weighted
-    n-grams · `auto`: words or n-grams, by what the model takes."""
+    """`word`, `character`, `bpe` (byte-pair pieces): a row of ids, for models of sequences · `ngrams`: a bag of
+    weighted n-grams · `auto`: words or n-grams, by what the model takes."""
     vocabulary_size: int | None = Field(default=None, ge=3, le=500_000)
-    """How many tokens are known at most (n-grams: of words and of characters each). By default 20000 words, 6000 characters,
-    8000 pieces or 200000 n-grams."""
+    """How many tokens are known at most (n-grams: of words and of characters each). By default 20000 words, 6000
+    characters, 8000 pieces or 200000 n-grams."""
     min_count: int = Field(default=2, ge=1)
     """How often a token must occur in training to be known; for n-grams, in how many texts."""
     lowercase: bool = True
@@ -55,7 +55,7 @@ class TextSettings(Settings):
     """Whether n-grams weigh more the fewer texts they occur in."""
     norm: Literal["l2", "none"] = "l2"
     """Whether each text's weights are brought to length 1."""
-    missing: list[str] = list(MISSING_TEXT)
+    missing: list[str] = Field(default_factory=lambda: list(MISSING_TEXT))
     """What counts as missing, without regard to case."""
 
     @model_validator(mode="after")
@@ -116,7 +116,7 @@ class Text(Modality):
         return "word" if self.settings.tokens == "auto" else self.settings.tokens
 
     @classmethod
-    def infer(cls, values: pa.Array, column: str) -> Guess | None:
+    def infer(cls, values: pa.Array, column: str, folder: str = "") -> Guess | None:
         """Claim strings of several words, and strings that hardly repeat."""
         return guessing.text(values, column)
 
@@ -218,14 +218,16 @@ class Text(Modality):
     def encode(self, values: pa.Array) -> dict[str, Column]:
         """Return `ids` (int32), and for n-grams `weights` (float32), both ragged.
 
-        A row of tokens is cut at `max_length`, and has at least one: without any it is one unknown token. A bag may be empty.
-        `summary()` counts rows and tokens that were cut and rows without a token since the fit (or `restore`).
+        A row of tokens is cut at `max_length`, and has at least one: without any it is one unknown token. A bag may be
+        empty. `summary()` counts rows and tokens that were cut, and rows without a token, since the fit (or `restore`).
         """
         return {**self._ready().encode([text or "" for text in values.to_pylist()])}
 
     def collate(self, parts: Mapping[str, Column], draw: Draw | None) -> dict[str, Tensor]:
-        """Return `NAME.ids` int64 (B, T) padded to the batch's longest row and `NAME.length` int64 (B,); for n-grams `NAME.ids`
-        int64 (N,), `NAME.offsets` int64 (B,) and `NAME.weights` float32 (N,)."""
+        """Return `NAME.ids` int64 (B, T) padded to the batch's longest row and `NAME.length` int64 (B,).
+
+        For n-grams: `NAME.ids` int64 (N,), `NAME.offsets` int64 (B,) and `NAME.weights` float32 (N,).
+        """
         ids = parts["ids"]
         assert isinstance(ids, Ragged)
         if "weights" in parts:

@@ -21,7 +21,7 @@ from modelyard.data.modalities.base import Ragged
 from modelyard.data.modalities.restoring import require_state
 from modelyard.data.modalities.streaming import Counts
 
-__all__ = ["PADDING", "UNKNOWN", "TokenKind", "TokenModel", "UNSPACED"]
+__all__ = ["PADDING", "UNKNOWN", "UNSPACED", "TokenKind", "TokenModel"]
 
 TokenKind = Literal["word", "character", "bpe"]
 

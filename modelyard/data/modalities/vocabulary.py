@@ -30,8 +30,8 @@ class VocabularySettings(Settings):
     labels: list[str] | None = Field(default=None, min_length=1)
     """The values in a fixed order; no others are known. By default all that occur, sorted as numbers or as text."""
     names: dict[str, str] | list[str] | None = None
-    """Names to show instead of the values: by value, or a list for values 0, 1, 2 … Values without one keep their own."""
-    missing: list[str] = list(MISSING)
+    """Names to show instead of the values: by value, or a list for 0, 1, 2 … Values without one keep their own."""
+    missing: list[str] = Field(default_factory=lambda: list(MISSING))
     """What counts as missing, without regard to case."""
 
     @field_validator("labels", mode="before")

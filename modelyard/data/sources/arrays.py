@@ -15,7 +15,7 @@ __all__ = ["array_column", "array_type", "tensor_column"]
 
 
 def array_type(dtype: np.dtype[Any], shape: tuple[int, ...], what: str) -> pa.DataType:
-    """Return the Arrow type of a column whose cells are arrays of this dtype and shape; `()` and `(1,)` are plain values.
+    """Return the Arrow type of a column whose cells have this dtype and shape; `()` and `(1,)` are plain values.
 
     Raises:
         DataError: The dtype has no meaning as a column, such as Python objects, complex numbers or records.

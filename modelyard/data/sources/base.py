@@ -38,7 +38,7 @@ class Source(ABC):
     extensions: ClassVar[tuple[str, ...]] = ()
     """File endings, lower case, that mean this format: `(".csv", ".csv.gz")`."""
 
-    def __init__(self, location: Any, settings: Settings) -> None:
+    def __init__(self, location: Any, settings: Any) -> None:
         """Store where the rows are: a path, glob or URL (fsspec), or for `memory` a Python object. Reads nothing."""
         self.location = location
         self.settings = settings

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from modelyard.core.errors import DataError
 from modelyard.data.sources.base import Rows, Source
 from modelyard.data.sources.decoded import Decoded, check_encoding
+from modelyard.data.sources.delimited import after_lines, delimiter_of, first_record
 from modelyard.data.sources.files import (
     clipped,
     digest_files,
@@ -29,7 +30,6 @@ from modelyard.data.sources.files import (
     reading,
     with_compressions,
 )
-from modelyard.data.sources.delimited import after_lines, delimiter_of, first_record
 from modelyard.data.sources.rows import among, check_columns, empty_batch, in_chunks, without
 from modelyard.spec.settings import Settings
 
@@ -44,11 +44,11 @@ class CsvSettings(Settings):
     """How delimited text is laid out."""
 
     delimiter: str | None = None
-    """The character between cells; by default tab for .tsv and .tab, else whichever of `,` `;` tab `|` the first lines use."""
+    """The character between cells; tab for .tsv and .tab, else the one of `,` `;` tab `|` that the header uses."""
     encoding: str | None = None
     """The text's encoding, such as cp1252 or gb18030; UTF-8 by default."""
     header: bool | list[str] = True
-    """Whether the first record holds the column names; for files without one, the names (or false: column_1, column_2, …)."""
+    """Whether the first record holds the column names. For files without: the names, or false for column_1, …"""
     quote: str | None = '"'
     """The character around cells that hold delimiters or line ends; null when quotes mean nothing."""
     skip_rows: int = Field(default=0, ge=0)
@@ -87,7 +87,7 @@ class Csv(Source):
     extensions = with_compressions(".csv", ".tsv", ".tab")
     settings: CsvSettings
 
-    def __init__(self, location: Any, settings: Settings) -> None:
+    def __init__(self, location: Any, settings: CsvSettings) -> None:
         super().__init__(location, settings)
         self._files: list[str] | None = None
         self._names: list[str] | None = None
@@ -145,7 +145,8 @@ class Csv(Source):
         record = first_record(head[start:], delimiter, quote, whole=len(head) < _BLOCK)
         if record is None:
             raise DataError(
-                f"the first record of {file} does not end within {_BLOCK >> 20} MiB or the file; is a quote never closed, "
+                f"the first record of {file} does not end within {_BLOCK >> 20} MiB or the file; is a quote never "
+                "closed, "
                 "or is this no delimited text? (data.options.quote, data.options.skip_rows, data.format)"
             )
         cells, length = record
@@ -181,7 +182,8 @@ def _column_names(cells: list[str], file: str) -> list[str]:
     twice = [name for name, count in Counter(cells).items() if count > 1 and name]
     if twice:
         raise DataError(
-            f"{file} has more than one column called {', '.join(map(clipped, twice))}; expected different names. Rename "
+            f"{file} has more than one column called {', '.join(map(clipped, twice))}; expected different names. "
+            "Rename "
             "them in the file, or give all names with data.options.header and leave the header out with skip_rows"
         )
     taken = set(cells)
@@ -201,8 +203,8 @@ def _column_names(cells: list[str], file: str) -> list[str]:
 def _parse(text: Decoded, layout: _Layout, quote: str | None, file: str) -> Iterator[_Block]:
     """Yield the records as blocks, positions exact.
 
-    A record of one cell too many is put behind the file's end. When it does not come back as such, the file's last quote
-    was never closed and has swallowed it.
+    A record of one cell too many is put behind the file's end. When it does not come back as such, the file's last
+    quote was never closed and has swallowed it.
     """
     ragged = _Ragged(len(layout.names))
     text.append(("\n" + _END + layout.delimiter * len(layout.names) + "\n").encode())
@@ -297,7 +299,8 @@ def _csv_errors(file: str, position: int, ragged: _Ragged) -> Iterator[None]:
         if ragged.too_many:
             first, reason = next(iter(ragged.found.items()))
             raise DataError(
-                f"{file} has more than {_MANY:,} unreadable records close together; the first, record {first}, {reason}. "
+                f"{file} has more than {_MANY:,} unreadable records close together; the first, record {first}, "
+                f"{reason}. "
                 "Do data.options.delimiter, quote and header fit the file?"
             ) from error
         if "straddling object" in str(error):

@@ -1,4 +1,4 @@
-"""A text file as a stream of valid UTF-8, whatever its encoding: what is not text stops it, with byte and line named."""
+"""A text file as a stream of valid UTF-8, whatever its encoding; what is not text is named by its byte and line."""
 
 from __future__ import annotations
 
@@ -86,10 +86,8 @@ class Decoded:
         raw = self._stream.read(_CHUNK)
         if self._bytes == 0:
             self._check_mark(raw)
-        if self._utf8 and raw.isascii() and not self._decoder.getstate()[0]:
-            data = raw
-        else:
-            data = self._decode(raw)
+        plain = self._utf8 and raw.isascii() and not self._decoder.getstate()[0]
+        data = raw if plain else self._decode(raw)
         if self._bytes == 0 and data.startswith(codecs.BOM_UTF8):
             data = data[len(codecs.BOM_UTF8) :]
         self._bytes += len(raw)

@@ -22,7 +22,7 @@ def after_lines(head: bytes, count: int) -> int:
 
 
 def delimiter_of(head: bytes, file: str, quote: str | None) -> str:
-    """Return the character between cells: by the file's ending, or the one the header uses and the next lines repeat."""
+    """Return the character between cells: by the file's ending, or what the header uses and the next lines repeat."""
     if re.search(r"\.(tsv|tab)(\.[a-z0-9]+)?$", file.lower()):
         return "\t"
     text = head[:_LOOK].decode("utf-8", "ignore")

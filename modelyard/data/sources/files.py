@@ -177,7 +177,7 @@ def _nearby(name: str) -> str:
 
 
 def walk(root: str) -> list[str]:
-    """Return every file under a folder as a path relative to it, with forward slashes, sorted; links are followed once."""
+    """Return every file under a folder, sorted, as paths relative to it with forward slashes; links are followed."""
     if is_url(root):
         system, path = _file_system(root)
         with reading(root):
@@ -229,12 +229,18 @@ def reading(place: str) -> Iterator[None]:
     except ImportError as error:
         raise MissingExtraError(f"reading {place} needs a package that is not installed: {error}") from error
     except (OSError, EOFError, ValueError, OverflowError, zlib.error, pa.ArrowException) as error:
-        raise DataError(f"cannot read {place}: {str(error) or type(error).__name__}") from error
+        raise DataError(f"cannot read {place}: {_short(error)}") from error
     except Exception as error:
         # Behind a URL stands a package of somebody else's, whose errors have no common root.
         if is_url(place):
-            raise DataError(f"cannot read {place}: {type(error).__name__}: {error}") from error
+            raise DataError(f"cannot read {place}: {type(error).__name__}: {_short(error)}") from error
         raise
+
+
+def _short(error: Exception) -> str:
+    """What an error of somebody else's says, without the pieces of a damaged file that some of them quote."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + "…"
 
 
 class Stream:
@@ -304,7 +310,7 @@ def _decompressed(raw: IO[bytes], name: str, stack: contextlib.ExitStack) -> Any
 
 
 def digest_files(files: Sequence[str], also: bytes = b"") -> str:
-    """SHA-256 over the files' bytes in order, as hexadecimal digits. One file alone gives the digest `sha256sum` prints.
+    """SHA-256 over the files' bytes in order, in hexadecimal. One file alone gives the digest that `sha256sum` prints.
 
     Args:
         files: As `expand` returned them.

@@ -42,7 +42,7 @@ class Idx(Source):
     name = "idx"
     extensions = with_compressions("-ubyte", ".idx", ".idx1", ".idx3")
 
-    def __init__(self, location: Any, settings: Settings) -> None:
+    def __init__(self, location: Any, settings: IdxSettings) -> None:
         super().__init__(location, settings)
         self._files: list[str] | None = None
 
@@ -92,14 +92,15 @@ class Idx(Source):
                     )
                 if images.count != labels.count:
                     raise DataError(
-                        f"{images.stream.name} holds {images.count:,} images and {labels.stream.name} {labels.count:,} labels; "
+                        f"{images.stream.name} holds {images.count:,} images and {labels.stream.name} "
+                        f"{labels.count:,} labels; "
                         "expected as many of each. Do the files belong together?"
                     )
             yield parts
 
 
 def labels_beside(images: str) -> str | None:
-    """Return the labels file that stands beside an images file, if its name follows the custom of MNIST and it exists."""
+    """Return the labels file that stands beside an images file, if both are named as those of MNIST."""
     head, tail = os.path.split(images)
     if "images" not in tail:
         return None
@@ -141,7 +142,8 @@ class _Part:
         data = self.stream.read(count * self.record)
         if len(data) < count * self.record:
             raise DataError(
-                f"{self.stream.name} ends after {start + len(data) // self.record:,} of the {self.count:,} records that its "
+                f"{self.stream.name} ends after {start + len(data) // self.record:,} of the {self.count:,} "
+                "records that its "
                 "header announces; it is cut short. Fetch it again"
             )
         values = np.frombuffer(data, self.dtype).reshape(count, *self.shape)
@@ -151,7 +153,8 @@ class _Part:
     def check_end(self) -> None:
         if self.stream.read(1):
             raise DataError(
-                f"{self.stream.name} goes on behind the {self.count:,} records that its header announces; it is damaged, or "
+                f"{self.stream.name} goes on behind the {self.count:,} records that its header announces; it is "
+                "damaged, or "
                 "no IDX file"
             )
 
@@ -162,7 +165,8 @@ def _header(stream: Stream) -> _Part:
         raise DataError(f"{name} is empty or shorter than a header; expected an IDX file")
     if magic[:2] != b"\0\0" or magic[2] not in _DTYPES or magic[3] == 0:
         raise DataError(
-            f"{name} starts with the bytes {magic.hex(' ')}; expected an IDX file: 00 00, a type (08 to 0e), and the number "
+            f"{name} starts with the bytes {magic.hex(' ')}; expected an IDX file: 00 00, a type (08 to 0e), and "
+            "the number "
             "of dimensions. Is it compressed without saying so in its name?"
         )
     sizes = stream.read(4 * magic[3])

@@ -26,7 +26,7 @@ class ImageSettings(Settings):
 
 
 class ImageFolder(Source):
-    """The images under a folder, sorted by path: `image` (path relative to `folder()`) and `label` (the class's folder).
+    """The images under a folder, sorted by path: `image` (relative to `folder()`) and `label` (the class's folder).
 
     Images that stand in no class folder have no label; when none has, there is no column `label`. After `files()`,
     `skipped` lists what is hidden or no image. Nothing is opened but for the fingerprint.
@@ -35,7 +35,7 @@ class ImageFolder(Source):
     Settings = ImageSettings
     name = "images"
 
-    def __init__(self, location: Any, settings: Settings, under: str = "") -> None:
+    def __init__(self, location: Any, settings: ImageSettings, under: str = "") -> None:
         """Store.
 
         Args:
@@ -69,7 +69,7 @@ class ImageFolder(Source):
     def read(self, columns: Sequence[str] | None = None, chunk: int = 65536) -> Iterator[Rows]:
         images, labels = self._images()
         wanted = check_columns(columns, self.schema().names, self.folder())
-        cells = {"image": images, "label": labels}
+        cells: dict[str, Sequence[str | None]] = {"image": images, "label": labels}
         fields = [pa.field(name, pa.string()) for name in wanted]
         for start in range(0, len(images), chunk):
             arrays = [pa.array(cells[name][start : start + chunk], pa.string()) for name in wanted]
@@ -111,7 +111,8 @@ class ImageFolder(Source):
                     (images if _is_image(path) else self.skipped).append(path)
             if not images:
                 raise DataError(
-                    f"no image under {os.path.join(root, self.under)} ({len(self.skipped)} other files); expected files ending "
+                    f"no image under {os.path.join(root, self.under)} ({len(self.skipped)} other files); expected "
+                    "files ending "
                     f"in {', '.join(IMAGE_ENDINGS)}, a folder a class"
                 )
             inside = [path[len(prefix) :].split("/") for path in images]

@@ -1,4 +1,4 @@
-"""JSON records one after the other, from a stream of bytes: a line each, or the items of one list, in bounded memory."""
+"""JSON records one by one, from a stream of bytes: a line each, or the items of one list, in bounded memory."""
 
 from __future__ import annotations
 
@@ -188,7 +188,8 @@ class _Text:
     def error(self, message: str, item: int | None = None) -> DataError:
         where = "" if item is None else f", item {item}"
         return DataError(
-            f"{self._stream.name}{where}: {message}; expected one list of objects, [{{…}}, {{…}}], or one object a line. "
+            f"{self._stream.name}{where}: {message}; expected one list of objects, [{{…}}, {{…}}], or one object "
+            "a line. "
             "Nothing behind this place can be read"
         )
 

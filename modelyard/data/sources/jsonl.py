@@ -1,4 +1,4 @@
-"""JSON records: one object a line, or one list of objects in a file. Missing keys are null; broken lines keep their place."""
+"""JSON records: one object a line, or one list of objects. Missing keys are null; broken lines keep their place."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class JsonSettings(Settings):
 class JsonLines(Source):
     """One or more files of JSON records that make one table.
 
-    A value that does not fit the type its column was given makes its record unreadable. `ignored` counts, while rows are
-    read, the values under keys that occurred in no sampled record: they have no column.
+    A value that does not fit the type its column was given makes its record unreadable. `ignored` counts, while rows
+    are read, the values under keys that occurred in no sampled record: they have no column.
     """
 
     Settings = JsonSettings
@@ -45,7 +45,7 @@ class JsonLines(Source):
     extensions = with_compressions(".jsonl", ".ndjson", ".json")
     settings: JsonSettings
 
-    def __init__(self, location: Any, settings: Settings) -> None:
+    def __init__(self, location: Any, settings: JsonSettings) -> None:
         super().__init__(location, settings)
         self.ignored: Counter[str] = Counter()
         self._files: list[str] | None = None
@@ -87,7 +87,8 @@ class JsonLines(Source):
                 keys.update(*block.records)
                 if len(keys) > _MANY_KEYS:
                     raise DataError(
-                        f"the records of {file} have more than {_MANY_KEYS:,} different keys ({clipped(next(iter(keys)))}, …); "
+                        f"the records of {file} have more than {_MANY_KEYS:,} different keys "
+                        f"({clipped(next(iter(keys)))}, …); "
                         "expected the same keys in every record. Put varying ones into a list"
                     )
                 for name, values in _columns(block.records).items():
@@ -96,7 +97,8 @@ class JsonLines(Source):
                     break
             if known and keys and known.isdisjoint(keys):
                 raise DataError(
-                    f"{file} has none of the keys of {files[0]}: {', '.join(map(clipped, sorted(keys)[:10]))} instead of "
+                    f"{file} has none of the keys of {files[0]}: {', '.join(map(clipped, sorted(keys)[:10]))} "
+                    "instead of "
                     f"{', '.join(map(clipped, sorted(known)[:10]))}. Files read together need the same columns"
                 )
         if not seen:

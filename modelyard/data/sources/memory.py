@@ -43,7 +43,7 @@ class Memory(Source):
     Settings = MemorySettings
     name = "memory"
 
-    def __init__(self, location: Any, settings: Settings) -> None:
+    def __init__(self, location: Any, settings: MemorySettings) -> None:
         super().__init__(location, settings)
         self._converted: tuple[pa.Table, dict[int, str]] | None = None
 
@@ -112,7 +112,8 @@ def _to_columns(location: Any) -> list[tuple[str, pa.Array | pa.ChunkedArray, _P
         except (pa.ArrowException, ValueError, TypeError) as error:
             raise DataError(f"a {type(location).__name__} cannot be read as an Arrow table: {error}") from error
     raise DataError(
-        f"rows cannot be read from a {type(location).__name__}; expected a data frame, an Arrow table, a list of dicts or a "
+        f"rows cannot be read from a {type(location).__name__}; expected a data frame, an Arrow table, a list of "
+        "dicts or a "
         "dict of columns"
     )
 

@@ -1,4 +1,4 @@
-"""NumPy archives (.npz): arrays with as many rows each become columns. Nothing is unpickled, and arrays are read in pieces."""
+"""NumPy archives (.npz): arrays of one length become columns. Nothing is unpickled; arrays are read in pieces."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Npz(Source):
     name = "npz"
     extensions = (".npz",)
 
-    def __init__(self, location: Any, settings: Settings, split: str | None = None) -> None:
+    def __init__(self, location: Any, settings: NpzSettings, split: str | None = None) -> None:
         """Store.
 
         Args:
@@ -120,7 +120,8 @@ def _check_lengths(members: dict[str, _Member], file: str) -> None:
         or len({member.shape[0] for member in members.values()}) > 1
     ):
         raise DataError(
-            f"the arrays of {file} are not of one length: {shapes}. Expected the same first dimension in all of them, or names "
+            f"the arrays of {file} are not of one length: {shapes}. Expected the same first dimension in all of "
+            "them, or names "
             "such as x_train, y_train, x_test, y_test"
         )
 
@@ -179,14 +180,16 @@ def _header(member: IO[bytes], info: zipfile.ZipInfo, file: str) -> _Member:
     announced = math.prod(shape) * dtype.itemsize
     if any(size < 0 for size in shape) or dtype.itemsize == 0 or announced != info.file_size - member.tell():
         raise DataError(
-            f"{what} announces shape {shape} of {dtype} ({announced:,} bytes) and holds {info.file_size - member.tell():,} bytes; "
+            f"{what} announces shape {shape} of {dtype} ({announced:,} bytes) and holds "
+            f"{info.file_size - member.tell():,} bytes; "
             "it is damaged"
         )
     if found.record > _LARGEST_RECORD:
         raise DataError(f"{what} has rows of {found.record:,} bytes; expected at most {_LARGEST_RECORD:,}")
     if found.column_major and announced > _LARGEST_WHOLE:
         raise DataError(
-            f"{what} is laid out column after column, so that {announced:,} bytes would have to be in memory at once. Save "
+            f"{what} is laid out column after column, so that {announced:,} bytes would have to be in memory at "
+            "once. Save "
             "np.ascontiguousarray of it"
         )
     return found
@@ -210,4 +213,4 @@ def _zip_errors(what: str) -> Iterator[None]:
         IndexError,
         AttributeError,
     ) as error:  # what zipfile and NumPy raise for damaged archives and headers
-        raise DataError(f"{what} is damaged, or no .npz archive: {type(error).__name__}: {error}") from error
+        raise DataError(f"{what} is damaged, or no .npz archive: {clipped(str(error), 200)}") from error

@@ -1,4 +1,4 @@
-"""From what the user wrote under `data.source` to sources: which format it is, and whether it is divided into splits."""
+"""From what the user wrote under `data.source` to sources: of which format, and whether divided into splits."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def open_sources(
 ) -> dict[str | None, Source]:
     """Return the sources behind a location: one for each split when it is divided, else one under None.
 
-    Divided are: a mapping of split to location; a folder that holds train.* (and validation.*, test.*) files, or MNIST's
-    train-images… and t10k-images…; an image folder with train/ and others; an archive with arrays such as x_train, x_test.
+    Divided are: a mapping of split to location; a folder that holds train.* (and validation.*, test.*) files, or
+    MNIST's train-images… and t10k-images…; an image folder with train/ and others; an archive with x_train, x_test.
 
     Args:
-        location: A path, glob or URL, a list of those, a folder, an object with rows, or a mapping of split → one of these.
+        location: A path, glob or URL, a list of those, a folder, an object with rows, or a mapping of split → one.
         format: A name out of the table of sources; by default what the ending, the folder or the object shows.
         options: The format's settings (`data.options`).
 
@@ -51,7 +51,7 @@ def open_sources(
 
 def _divide(source: Source) -> dict[str | None, Source]:
     parts = source.parts() if isinstance(source, Divided) else {}
-    return {**parts} if parts else {None: source}
+    return dict(parts.items()) if parts else {None: source}
 
 
 def _make(format: str, location: Any, options: Mapping[str, Any]) -> Source:
@@ -76,7 +76,8 @@ def _settings(source: type[Source], options: Mapping[str, Any]) -> Settings:
             place = ".".join(["data", "options", *map(str, found["loc"])])
             if found["type"] == "extra_forbidden":
                 name = str(found["loc"][-1])
-                message = f"the format {source.name} has no such option{nearest(name, known)}; known: {', '.join(known) or 'none'}"
+                listed = ", ".join(known) or "none"
+                message = f"the format {source.name} has no such option{nearest(name, known)}; known: {listed}"
             else:
                 message = f"{found['msg']}, got {clipped(str(found['input']))}"
             problems.append(Problem(place, message))
@@ -108,7 +109,8 @@ def _open_splits(
         found = open_sources(place, format, options)
         if None not in found:
             raise DataError(
-                f"the location of {key} is itself divided, into {', '.join(map(str, found))}; expected one table. Give the "
+                f"the location of {key} is itself divided, into {', '.join(map(str, found))}; expected one table. "
+                "Give the "
                 "whole location as data.source, or name its parts"
             )
         parts[split] = found[None]
@@ -129,7 +131,8 @@ def _open_folder(root: str, format: str | None, options: Mapping[str, Any]) -> d
     if tables and has_images:
         some = ", ".join(os.path.basename(file) for file in list(tables)[:3])
         raise DataError(
-            f"{root} holds both images and tables ({some}); name the table's file as the source, or set data.format: images"
+            f"{root} holds both images and tables ({some}); name the table's file as the source, or set "
+            "data.format: images"
         )
     if tables:
         return _divide(_over(list(tables), tables, root, options))
@@ -146,7 +149,8 @@ def _over(files: list[str], tables: Mapping[str, str], root: str, options: Mappi
     formats = sorted({tables[file] for file in files})
     if len(formats) > 1:
         raise DataError(
-            f"{root} holds files of several formats ({', '.join(formats)}): {', '.join(map(os.path.basename, files[:5]))}. "
+            f"{root} holds files of several formats ({', '.join(formats)}): "
+            f"{', '.join(map(os.path.basename, files[:5]))}. "
             "Set data.format, or name the files"
         )
     return _make(formats[0], files, options)
@@ -197,7 +201,8 @@ def _format_of(location: Any) -> str:
         if _class("memory").claims(location):
             return "memory"
         raise DataError(
-            f"rows cannot be read from {clipped(repr(location))}; expected a path, glob or URL, a list of those, or an object "
+            f"rows cannot be read from {clipped(repr(location))}; expected a path, glob or URL, a list of those, "
+            "or an object "
             "with rows (data frame, Arrow table, list of dicts, dict of columns)"
         )
     formats = {_by_ending(name) for name in named}

@@ -29,7 +29,7 @@ class Parquet(Source):
     name = "parquet"
     extensions = (".parquet", ".pq", ".arrow", ".feather", ".ipc")
 
-    def __init__(self, location: Any, settings: Settings) -> None:
+    def __init__(self, location: Any, settings: ParquetSettings) -> None:
         super().__init__(location, settings)
         self._files: list[str] | None = None
         self._schema: pa.Schema | None = None
@@ -102,9 +102,22 @@ def _check_same(file: str, schema: pa.Schema, first: str, expected: pa.Schema) -
         other = schema.field(field.name).type
         if other != field.type and not pa.types.is_null(other):
             raise DataError(
-                f"{clipped(field.name)} is {other} in {file} and {field.type} in {first}; expected one type. Write the files "
+                f"{clipped(field.name)} is {other} in {file} and {field.type} in {first}; expected one type. "
+                "Write the files "
                 "again with one schema"
             )
+
+
+def _check_text(field: pa.Field) -> None:
+    """Look at every name inside a column's type: one that is not UTF-8 raises here, and not somewhere later."""
+    kind = field.type
+    _ = field.name, getattr(kind, "tz", None)
+    if pa.types.is_dictionary(kind):
+        _check_text(pa.field("", kind.value_type))
+    elif isinstance(kind, pa.BaseExtensionType):
+        _check_text(pa.field("", kind.storage_type))
+    for position in range(kind.num_fields):
+        _check_text(kind.field(position))
 
 
 # -- the two formats --------------------------------------------------------------------------------------------------
@@ -145,4 +158,6 @@ def _opened(file: str) -> Iterator[_ParquetReader | _ArrowReader]:
             raw.seek(0)
             source: Any = raw if is_url(file) else stack.enter_context(pa.memory_map(file))
             reader = _ParquetReader(source) if magic == b"PAR1" else _ArrowReader(source)
+            for field in reader.schema:
+                _check_text(field)
         yield reader

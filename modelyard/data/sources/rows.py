@@ -32,7 +32,7 @@ def check_columns(columns: Sequence[str] | None, known: Sequence[str], file: str
 def in_chunks(
     table: pa.RecordBatch, file: str, start: int, chunk: int, unreadable: Mapping[int, str] | None = None
 ) -> Iterator[Rows]:
-    """Yield a block as `Rows` of at most `chunk` rows, each with the unreadable records that stand among or behind them.
+    """Yield a block as `Rows` of at most `chunk` rows, each with the unreadable records among or behind them.
 
     Args:
         table: The readable rows of the block, in order.
@@ -58,7 +58,7 @@ def in_chunks(
 
 
 def among(unreadable: Mapping[int, str], start: int, rows: int) -> tuple[dict[int, str], int]:
-    """Return what of `unreadable` (in ascending order) stands among the next `rows` readable records, and where they end."""
+    """Return what of `unreadable` (ascending) stands among the next `rows` readable records, and where they end."""
     taken, stop = {}, start + rows
     for position, reason in unreadable.items():
         if position >= stop:
@@ -70,7 +70,7 @@ def among(unreadable: Mapping[int, str], start: int, rows: int) -> tuple[dict[in
 
 
 def without(table: pa.RecordBatch, start: int, broken: Mapping[int, str], unreadable: dict[int, str]) -> pa.RecordBatch:
-    """Return a block's table without the rows of `broken` (row → reason), which move to `unreadable` (position → reason)."""
+    """Return a block's table without the rows of `broken` (by row), which move to `unreadable` (by position)."""
     if not broken:
         return table
     stop = start + table.num_rows + len(unreadable)

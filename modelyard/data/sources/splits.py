@@ -39,7 +39,7 @@ def split_of(name: str) -> str | None:
 
 
 def split_and_rest(name: str) -> tuple[str, str] | None:
-    """Return the split and what else a compound name says: `x_train` and `train_x` → (`train`, `x`); None without a split."""
+    """Return the split and the rest of a name: `x_train` and `train_x` → (`train`, `x`); None if it names no split."""
     if match := _FIRST.match(name):
         return SPLITS[match[1].lower()], match[2]
     if match := _LAST.match(name):

@@ -105,7 +105,7 @@ def _whole_column(values: list[Any], kind: pa.DataType) -> pa.Array | None:
             offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
             mask = pa.array([value is None for value in values], pa.bool_())
             return pa.ListArray.from_arrays(pa.array(offsets), inner, mask=mask)
-        if kinds - _PYTHON[kind]:
+        if kinds - _PYTHON[str(kind)]:
             return None
         return pa.array(values, kind)
     except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
@@ -152,9 +152,4 @@ def _words(kind: pa.DataType) -> str:
     return "a whole number" if pa.types.is_integer(kind) else "a number that float64 holds exactly"
 
 
-_PYTHON = {
-    pa.bool_(): {bool},
-    pa.int64(): {int},
-    pa.float64(): {float, int},
-    pa.string(): {str},
-}
+_PYTHON: dict[str, set[type]] = {"bool": {bool}, "int64": {int}, "double": {float, int}, "string": {str}}

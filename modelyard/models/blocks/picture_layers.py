@@ -18,14 +18,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from modelyard.core.errors import nearest
 from modelyard.models.blocks.activation import ACTIVATIONS, Activation
 from modelyard.models.blocks.dense import DenseNorm
 from modelyard.spec.settings import Settings
 
-__all__ = ["Conv", "Dense", "Dropout", "Flatten", "GlobalAverage", "GlobalMax", "Layer", "Pool"]
+__all__ = ["Conv", "Dense", "Dropout", "Flatten", "GlobalAverage", "GlobalMax", "Layer", "Layers", "Pool"]
 
 Window = PositiveInt | tuple[PositiveInt, PositiveInt]
 
@@ -233,3 +242,39 @@ Layer = Annotated[
         _read, json_schema_input_type=str | Conv | Pool | Flatten | GlobalAverage | GlobalMax | Dense | Dropout
     ),
 ]
+
+
+def _read_all(values: Any) -> Any:
+    """Read every layer, and tell all that is wrong at once, each with the layer's index counted from 0."""
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"expected a list of layers such as ['conv 32 3x3', 'pool 2', 'dense 128'], got {values!r}")
+    layers, problems = [], []
+    for index, value in enumerate(values):
+        try:
+            layers.append(_ADAPTER.validate_python(value))
+        except ValidationError as error:
+            problems.append(f"layer {index}: {_explain(error)}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return layers
+
+
+def _explain(error: ValidationError) -> str:
+    """Say what is wrong with one layer, a part for each of its settings."""
+    parts: dict[str, str] = {}
+    for detail in error.errors():
+        location = [str(part) for part in detail["loc"]]  # the keyword, the setting, the branch of a union
+        setting = location[1] if len(location) > 1 else ""
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            known = _LAYERS[location[0]].model_fields
+            message = f"no such setting{nearest(setting, known)}; {location[0]} has: {', '.join(known)}"
+        elif detail["type"] != "value_error":
+            message = f"{message[0].lower()}{message[1:]}, got {detail['input']!r}"
+        parts[setting] = f"{parts[setting]}, or {message}" if setting in parts else message
+    return ", ".join(f"{setting}: {message}" if setting else message for setting, message in parts.items())
+
+
+_ADAPTER = TypeAdapter[Any](Layer)
+
+Layers = Annotated[tuple[Layer, ...], BeforeValidator(_read_all), Field(min_length=1)]

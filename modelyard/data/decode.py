@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import io
 import math
-import stat
 import struct
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL.ImageFile import ImageFile
 
 from modelyard.core.errors import DataError
+from modelyard.data.cell_files import short_name
 
 __all__ = [
     "ENDINGS",
@@ -32,7 +30,6 @@ __all__ = [
     "encode_png",
     "fit_pixels",
     "is_image",
-    "load_bytes",
     "look",
 ]
 
@@ -132,54 +129,6 @@ class Decoded:
     """What was converted on the way: `"16 bit scaled to 8"`, `"animated: first frame taken"` …"""
 
 
-def load_bytes(path: str, folder: str, max_bytes: int, urls: bool) -> bytes:
-    """Return the content of a file.
-
-    Args:
-        path: A path, relative to `folder` unless absolute, or a URL (any that fsspec knows).
-        folder: A local folder or a URL; empty for the working directory.
-        max_bytes: Longer content is refused unread.
-        urls: Whether a value that is itself a URL may be fetched.
-
-    Raises:
-        DataError: There is no such file, it is empty, too long, not a plain file, or cannot be read.
-    """
-    if not path:
-        raise DataError("an empty path")
-    remote = "://" in path
-    if remote and not urls:
-        raise DataError(f"{path} is a URL, and fetching is off; set `urls: true` on this column to allow it")
-    if not remote and "://" in folder and not path.startswith("/"):
-        path, remote = f"{folder.rstrip('/')}/{path}", True
-    if remote:
-        return _fetch(path, max_bytes)
-    full = Path(folder, path)
-    try:
-        found = full.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError(f"{path} is {'a folder' if stat.S_ISDIR(found.st_mode) else 'not a plain file'}")
-        if found.st_size > max_bytes:
-            raise DataError(f"{path} has {found.st_size} bytes, more than an image within max_pixels can need")
-        return full.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file{f' in {folder}' if folder else ''}") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise DataError(f"{path!r} cannot be read: {error}") from error
-
-
-def _fetch(url: str, max_bytes: int) -> bytes:
-    try:
-        with fsspec.open(url, "rb") as file:
-            content: bytes = file.read(max_bytes + 1)
-    except FileNotFoundError as error:
-        raise DataError(f"{url}: no such file") from error
-    except Exception as error:  # every file system behind fsspec brings errors of its own
-        raise DataError(f"{url} cannot be fetched: {type(error).__name__}: {error}") from error
-    if len(content) > max_bytes:
-        raise DataError(f"{url} has more than {max_bytes} bytes, more than an image within max_pixels can need")
-    return content
-
-
 def is_image(content: bytes) -> bool:
     """Say whether bytes start like an image of a known format."""
     return any(_accepts(name, content[:16]) for name in _FORMATS)
@@ -213,7 +162,7 @@ def decode(content: bytes, frame: Frame, max_pixels: int) -> Decoded:
     notes: list[str] = []
     jpeg = image.format in ("JPEG", "MPO")
     turn = _orientation(image, notes) if jpeg else 1
-    size = image.size
+    width, height = image.size
     if jpeg:
         _reduce(image, frame, swapped=turn >= 5)
     try:
@@ -222,9 +171,8 @@ def decode(content: bytes, frame: Frame, max_pixels: int) -> Decoded:
         image.load()
     except _FAULTS as error:
         what = "truncated" if "truncated" in str(error).lower() or isinstance(error, EOFError) else "damaged"
-        raise DataError(
-            f"{what} {_format(image)} of {size[0]}×{size[1]} pixels in {len(content)} bytes: {error}"
-        ) from error
+        about = f"{_format(image)} of {width}×{height} pixels in {len(content)} bytes"
+        raise DataError(f"{what} {about}: {short_name(str(error))}") from error
     if not jpeg:
         turn = _orientation(image, notes)
     picture: Pillow.Image = image
@@ -234,7 +182,9 @@ def decode(content: bytes, frame: Frame, max_pixels: int) -> Decoded:
         picture = _recolour(picture, _format(image), frame, notes)
         picture = _resize(picture, frame)
     except _FAULTS as error:
-        raise DataError(f"{_format(image)} of mode {image.mode} cannot be converted: {error}") from error
+        raise DataError(
+            f"{_format(image)} of mode {image.mode} cannot be converted: {short_name(str(error))}"
+        ) from error
     return Decoded(np.asarray(picture).reshape(frame.shape), _format(image), tuple(notes))
 
 
@@ -290,7 +240,7 @@ def _open(content: bytes, max_pixels: int) -> ImageFile:
         if width < 1 or height < 1:
             raise DataError(f"{width}×{height} pixels: an image without pixels")
         return image
-    raise DataError(f"damaged or truncated {names[0]} of {len(content)} bytes: {fault}") from fault
+    raise DataError(f"damaged or truncated {names[0]} of {len(content)} bytes: {short_name(str(fault))}") from fault
 
 
 def _format(image: ImageFile) -> str:

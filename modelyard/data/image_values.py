@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard.core.errors import DataError
-from modelyard.data.decode import ENDINGS, Frame, Header, decode, fit_pixels, is_image, load_bytes, look
+from modelyard.data.cell_files import load_bytes, short_name
+from modelyard.data.decode import ENDINGS, Frame, Header, decode, fit_pixels, is_image, look
 from modelyard.data.pixels import from_list, from_tensors, lay_out, recolour, tensor_shape
 
 __all__ = ["Found", "Origin", "Proposal", "is_array", "propose", "read_images", "share_of_images"]
@@ -100,11 +101,11 @@ def _ending(path: object) -> str:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    variable = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    variable = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
     return bool(variable or pa.types.is_fixed_size_binary(kind))
 
 
@@ -270,7 +271,7 @@ def _decode(content: bytes, name: str, frame: Frame, max_pixels: int) -> tuple[P
     try:
         decoded = decode(content, frame, max_pixels)
     except DataError as error:
-        raise DataError(f"{name or f'{len(content)} bytes'}: {error}") from error
+        raise DataError(f"{short_name(name) or f'{len(content)} bytes'}: {error}") from error
     promised = ENDINGS.get(_ending(name), decoded.format)
     mislabelled = () if promised == decoded.format else (f"named {promised}, is {decoded.format}",)
     return decoded.pixels, decoded.notes + mislabelled

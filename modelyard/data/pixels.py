@@ -38,7 +38,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def claim_arrays(values: pa.Array) -> tuple[float, str, tuple[int, int, int]] | None:
-    """Say whether arrays without a null look like pictures: two or three dimensions, sides of 8 to 4096, values that fit.
+    """Say whether arrays, none null, look like pictures: two or three dimensions, sides of 8 to 4096, fitting values.
 
     Returns:
         How surely (0 to 1), why, and height, width and channels (1 or 3); None when they do not.

@@ -142,6 +142,8 @@ def _explain(kind: type[Settings], detail: Any, place: str) -> Problem:
     # A union's branches show up in the location ("find", "constrained-float"); the field is what the user knows.
     field = location[0] if location else ""
     where = _join(place, field) if field else place
+    if len(detail["loc"]) > 1 and isinstance(detail["loc"][1], int):
+        where = _join(where, location[1])
     if detail["type"] == "extra_forbidden":
         known = list(kind.model_fields)
         hint = nearest(location[-1], known)

@@ -93,7 +93,7 @@ def _field_schema(field: FieldInfo) -> dict[str, Any]:
     from_pydantic: dict[str, Any] = TypeAdapter[Any](
         Annotated[field.annotation, field]  # type: ignore[arg-type]
     ).json_schema()
-    if not field.is_required():
+    if not field.is_required() and not field.default_factory_takes_validated_data:
         default = field.get_default(call_default_factory=True)
         if default is None or isinstance(default, str | int | float | bool | list | dict):
             from_pydantic["default"] = default

@@ -1,17 +1,15 @@
 """Encoded images nobody has vetted: each decodes to the right pixels, or raises a DataError that says why."""
 
 import io
-import os
 import struct
 import zlib
 
-import fsspec
 import numpy as np
 import PIL.Image
 import pytest
 
 from modelyard.core.errors import DataError
-from modelyard.data.decode import Frame, decode, encode_png, fit_pixels, is_image, load_bytes, look
+from modelyard.data.decode import Frame, decode, encode_png, fit_pixels, is_image, look
 
 LIMIT = 64_000_000
 
@@ -225,47 +223,3 @@ def test_known_starts_are_images():
     assert is_image(saved(PIL.Image.fromarray(noise(4, 4)), "JPEG"))
     assert not is_image(b"")
     assert not is_image(b"PK\x03\x04")
-
-
-class TestLoading:
-    def test_relative_and_absolute_paths(self, tmp_path):
-        (tmp_path / "a.png").write_bytes(b"123")
-        assert load_bytes("a.png", str(tmp_path), 10, urls=False) == b"123"
-        assert load_bytes(str(tmp_path / "a.png"), "/elsewhere", 10, urls=False) == b"123"
-
-    @pytest.mark.parametrize(
-        ("path", "cause"),
-        [
-            ("gone.png", "gone.png: no such file in "),
-            ("", "an empty path"),
-            ("folder", "folder is a folder"),
-            ("a\0b.png", "cannot be read"),
-            ("long.png", "long.png has 11 bytes"),
-            ("https://example.org/a.png", "https://example.org/a.png is a URL, and fetching is off; set `urls: true`"),
-        ],
-    )
-    def test_what_cannot_be_loaded_is_named(self, tmp_path, path, cause):
-        (tmp_path / "folder").mkdir()
-        (tmp_path / "long.png").write_bytes(b"12345678901")
-        with pytest.raises(DataError) as caught:
-            load_bytes(path, str(tmp_path), 10, urls=False)
-        assert cause in str(caught.value)
-
-    def test_a_pipe_is_not_waited_for(self, tmp_path):
-
-        os.mkfifo(tmp_path / "pipe.png")
-        with pytest.raises(DataError, match="not a plain file"):
-            load_bytes("pipe.png", str(tmp_path), 10, urls=False)
-
-    def test_urls_go_through_fsspec(self):
-
-        with fsspec.open("memory://pictures/a.png", "wb") as file:
-            file.write(b"1234")
-        assert load_bytes("memory://pictures/a.png", "", 10, urls=True) == b"1234"
-        assert load_bytes("a.png", "memory://pictures", 10, urls=False) == b"1234"  # the source itself is remote
-        with pytest.raises(DataError, match="more than 3 bytes"):
-            load_bytes("memory://pictures/a.png", "", 3, urls=True)
-        with pytest.raises(DataError, match=r"memory://pictures/b\.png: no such file"):
-            load_bytes("b.png", "memory://pictures", 10, urls=False)
-        with pytest.raises(DataError, match="nosuch://a cannot be fetched"):
-            load_bytes("nosuch://a", "", 10, urls=True)

@@ -189,9 +189,10 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], p
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # a client may remove its temporary files meanwhile
-            total += path.stat().st_size
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # a client may remove its temporary files meanwhile
+                total += Path(path, name).stat().st_size
     return total
 
 

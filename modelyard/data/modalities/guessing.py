@@ -83,7 +83,7 @@ def labels(values: pa.Array, column: str) -> Guess | None:
     listed = _share(pc.match_substring_regex(texts, r"^\[.*\]$"))
     if listed >= _ENOUGH:
         return Guess(0.9, f"{listed:.0%} of the values are written as lists")
-    for separator, score, recurring in (("|", 0.92, 0.6), (";", 0.92, 0.5), (",", 0.85, 0.2)):
+    for separator, score, recurring in (("|", 0.92, 0.6), (";", 0.92, 0.5), (",", 0.91, 0.2)):
         found = _recombining(texts, separator, recurring)
         if found is not None:
             reason = (

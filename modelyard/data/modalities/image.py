@@ -330,7 +330,12 @@ def _words(height: int, width: int, channels: int) -> str:
 
 
 def _plain(values: pa.Array) -> pa.Array:
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    """Return values whose type Arrow can filter: neither dictionaries nor views."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_string_view(values.type):
+        return values.cast(pa.large_string())
+    return values.cast(pa.large_binary()) if pa.types.is_binary_view(values.type) else values
 
 
 def _list_type(shape: Shape) -> pa.FixedSizeListType:

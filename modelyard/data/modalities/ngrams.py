@@ -19,17 +19,15 @@ from pydantic import Field
 
 from modelyard.core.errors import BundleError, DataError
 from modelyard.data.modalities.base import Ragged
+from modelyard.data.modalities.ngram_keys import Ints, KeyIndex, pack, parts_of, rows_with, unpack, windows
 from modelyard.data.modalities.restoring import Checked, checked, require_state
 from modelyard.data.modalities.streaming import KeyCounts
 
 __all__ = ["LONGEST_CHARACTERS", "LONGEST_WORDS", "NgramModel", "analyze"]
 
-Ints = npt.NDArray[np.int64]
-
 _WORD_BITS, _CHARACTER_BITS = 21, 12
 LONGEST_WORDS, LONGEST_CHARACTERS = 63 // _WORD_BITS, 63 // _CHARACTER_BITS
 _BREAK = "\0"  # stands between two texts
-_AT_ONCE = 4_000_000  # characters
 
 # Scripts that are written without spaces; each of their characters is a word (the blocks of `tokens.UNSPACED`).
 _UNSPACED = (
@@ -100,24 +98,24 @@ class NgramModel:
         self._character_ids[ord(_BREAK)] = -1
         self._characters_known: list[str] = []
         self._word_counts, self._character_counts = KeyCounts(), KeyCounts()
-        self._word_index = self._character_index = _Index(np.empty(0, np.int64), 0)
+        self._word_index = self._character_index = KeyIndex(np.empty(0, np.int64), 0)
         self._idf = np.empty(0)
 
     # -- learning -------------------------------------------------------------------------------------------------
 
     def learn(self, texts: Sequence[str]) -> None:
         """Count in how many of these texts each n-gram occurs."""
-        for start, stop in _parts(texts):
+        for start, stop in parts_of(texts):
             self.rows += stop - start
             stream = _normal(texts[start:stop], self.lowercase)
             tokens = _TOKEN.findall(stream)
             if self.words is not None:
                 self._learn_words(tokens)
-                self._word_counts.add(*_rows_with(*self._word_windows(tokens)))
+                self._word_counts.add(*rows_with(*self._word_windows(tokens)))
             if self.characters is not None:
                 characters = self._character_stream(stream, tokens)
                 self._learn_characters(characters)
-                self._character_counts.add(*_rows_with(*self._character_windows(characters)))
+                self._character_counts.add(*rows_with(*self._character_windows(characters)))
 
     def _learn_words(self, tokens: list[str]) -> None:
         known = self._word_ids
@@ -154,10 +152,10 @@ class NgramModel:
         characters = [_BREAK, *self._characters_known]
         self._take(
             _StoredNgrams(
-                words=[" ".join(words[at] for at in _unpack(key, _WORD_BITS)) for key in word_keys.tolist()],
+                words=[" ".join(words[at] for at in unpack(key, _WORD_BITS)) for key in word_keys.tolist()],
                 word_rows=word_rows.tolist(),
                 characters=[
-                    "".join(characters[at] for at in _unpack(key, _CHARACTER_BITS)) for key in character_keys.tolist()
+                    "".join(characters[at] for at in unpack(key, _CHARACTER_BITS)) for key in character_keys.tolist()
                 ],
                 character_rows=character_rows.tolist(),
             )
@@ -184,11 +182,11 @@ class NgramModel:
         self._character_ids[ord(_BREAK)] = -1
         for at, character in enumerate(self._characters_known):
             self._character_ids[ord(character)] = at + 1
-        word_keys = [_pack([self._word_ids[token] for token in part], _WORD_BITS) for part in parts]
+        word_keys = [pack([self._word_ids[token] for token in part], _WORD_BITS) for part in parts]
         ids = self._character_ids
-        character_keys = [_pack([int(ids[ord(c)]) for c in term], _CHARACTER_BITS) for term in stored.characters]
-        self._word_index = _Index(np.array(word_keys, np.int64), 0)
-        self._character_index = _Index(np.array(character_keys, np.int64), len(word_keys))
+        character_keys = [pack([int(ids[ord(c)]) for c in term], _CHARACTER_BITS) for term in stored.characters]
+        self._word_index = KeyIndex(np.array(word_keys, np.int64), 0)
+        self._character_index = KeyIndex(np.array(character_keys, np.int64), len(word_keys))
         occurring = np.array([*stored.word_rows, *stored.character_rows], np.float64)
         self._idf = 1 + np.log((1 + self.rows) / (1 + occurring)) if self.idf else np.ones(len(occurring))
 
@@ -248,7 +246,7 @@ class NgramModel:
 
     def encode(self, texts: Sequence[str]) -> dict[str, Ragged]:
         """Return `ids` (int32, rising within a row) and `weights` (float32); a text without a known n-gram is empty."""
-        found = [self._encode(texts[start:stop]) for start, stop in _parts(texts)]
+        found = [self._encode(texts[start:stop]) for start, stop in parts_of(texts)]
         sizes = np.concatenate([np.empty(0, np.int64), *(part[0] for part in found)])
         ids = np.concatenate([np.empty(0, np.int32), *(part[1] for part in found)])
         weights = np.concatenate([np.empty(0, np.float32), *(part[2] for part in found)])
@@ -278,7 +276,7 @@ class NgramModel:
         known = self._word_ids
         ids = np.fromiter(map(known.get, tokens, repeat(0)), np.int64, len(tokens))
         assert self.words is not None
-        return _windows(ids, *self.words, _WORD_BITS)
+        return windows(ids, *self.words, _WORD_BITS)
 
     def _character_stream(self, stream: str, tokens: list[str]) -> str:
         return f" {' '.join(tokens)} " if self.within_words else re.sub(r"\s+", " ", stream)
@@ -287,84 +285,4 @@ class NgramModel:
         codes = np.frombuffer(stream.encode("utf-32-le"), np.uint32)
         assert self.characters is not None
         ids = self._character_ids[codes].astype(np.int64)
-        return _windows(ids, *self.characters, _CHARACTER_BITS, codes == ord(" ") if self.within_words else None)
-
-
-class _Index:
-    """Finds the ids of keys: ids count from `first` in the order of the given keys."""
-
-    def __init__(self, keys: Ints, first: int) -> None:
-        order = np.argsort(keys)
-        self._keys = keys[order]
-        self._ids = order + first
-
-    def find(self, rows: Ints, keys: Ints, size: int) -> Ints:
-        """Return row · size + id for each known key."""
-        if not len(self._keys):
-            return np.empty(0, np.int64)
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        hit = self._keys[at] == keys
-        return np.asarray(rows[hit] * size + self._ids[at[hit]], np.int64)
-
-
-def _parts(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Cut rows into parts of a bounded number of characters."""
-    if not len(texts):
-        return []
-    part = np.cumsum([len(text) for text in texts]) // _AT_ONCE
-    edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(texts)]
-    return list(pairwise(edges))
-
-
-def _windows(
-    ids: Ints, low: int, high: int, bits: int, space: npt.NDArray[np.bool_] | None = None
-) -> tuple[Ints, Ints]:
-    """Return (row, key) of all runs of `low` to `high` known ids (≥ 1); −1 separates rows, 0 is unknown.
-
-    With `space`, a run may begin and end with a space, but not reach across one or be one.
-    """
-    row, usable = np.cumsum(ids == -1), ids > 0
-    before = None if space is None else np.r_[0, np.cumsum(space)]
-    keys, whole = ids, usable
-    rows_found, keys_found = [], []
-    for size in range(1, min(high, len(ids)) + 1):
-        if size > 1:
-            keys = (keys[:-1] << bits) | ids[size - 1 :]
-            whole = whole[:-1] & usable[size - 1 :]
-        if size < low:
-            continue
-        kept = whole
-        if before is not None and space is not None:
-            count = len(kept)
-            inside = before[size - 1 : size - 1 + count] - before[1 : 1 + count] if size > 1 else space.astype(np.int64)
-            kept = kept & (inside == 0)
-        rows_found.append(row[: len(kept)][kept])
-        keys_found.append(keys[kept])
-    empty = np.empty(0, np.int64)
-    return np.concatenate([empty, *rows_found]), np.concatenate([empty, *keys_found])
-
-
-def _rows_with(rows: Ints, keys: Ints) -> tuple[Ints, Ints]:
-    """Return the different keys and in how many different rows each stands. Rows do not fall among equal keys."""
-    if not len(keys):
-        return keys, keys
-    order = np.argsort(keys, kind="stable")
-    keys, rows = keys[order], rows[order]
-    first = np.r_[True, keys[1:] != keys[:-1]]
-    starts = np.flatnonzero(first)
-    return keys[starts], np.add.reduceat((first | np.r_[True, rows[1:] != rows[:-1]]).astype(np.int64), starts)
-
-
-def _pack(ids: Sequence[int], bits: int) -> int:
-    key = 0
-    for number in ids:
-        key = (key << bits) | number
-    return key
-
-
-def _unpack(key: int, bits: int) -> list[int]:
-    ids = []
-    while key:
-        ids.append(key & ((1 << bits) - 1))
-        key >>= bits
-    return ids[::-1]
+        return windows(ids, *self.characters, _CHARACTER_BITS, codes == ord(" ") if self.within_words else None)

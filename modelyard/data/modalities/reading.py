@@ -116,10 +116,10 @@ def present_text(texts: pa.Array, markers: Sequence[str], trim: bool = True) -> 
 
 def quote(value: Any, limit: int = 40) -> str:
     """Return a value as a message quotes it: on one line, shortened."""
-    if isinstance(value, str | bytes) and len(value) > limit:
+    if isinstance(value, str) and len(value) > limit:
         cut = repr(value[:limit])
         return f"{cut[:-1]}…{cut[-1]}"
-    text = repr(value)
+    text = repr(value[:limit] if isinstance(value, bytes) else value)
     return text if len(text) <= limit + 20 else f"{text[:limit]}…"
 
 

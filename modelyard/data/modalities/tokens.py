@@ -157,6 +157,7 @@ class TokenModel:
         try:
             model = json.loads(content)["model"]
             vocabulary, merges = model["vocab"], model.get("merges", [])
+            "".join(vocabulary).encode()  # half a surrogate pair is legal in JSON, and no text
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BundleError(f"the tokenizer.json of column {column!r} is not a tokenizer: {error!r}") from error
         kind = {"bpe": "BPE"}.get(self.kind, "WordLevel")

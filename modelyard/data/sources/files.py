@@ -176,25 +176,31 @@ def _nearby(name: str) -> str:
     return f"; {folder or 'the working directory'} holds {few or 'nothing'}"
 
 
-def walk(root: str) -> list[str]:
-    """Return every file under a folder, sorted, as paths relative to it with forward slashes; links are followed."""
+def walk(root: str) -> Iterator[str]:
+    """Yield every file under a folder as a path relative to it, with forward slashes, in no order; links are followed."""
     if is_url(root):
         system, path = _file_system(root)
         with reading(root):
             found = [str(item) for item in system.find(path)]
         prefix = str(system._strip_protocol(path)).rstrip("/") + "/"
-        return sorted(item[len(prefix) :] for item in found if item.startswith(prefix))
-    found, seen = [], set()
-    with reading(root):
-        for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
+        yield from (item[len(prefix) :] for item in found if item.startswith(prefix))
+        return
+    seen = set()
+    folders = os.walk(root, followlinks=True, onerror=_raise)
+    while True:
+        with reading(root):
+            folder, inside, names = next(folders, ("", [], []))
+            if not folder:
+                return
             facts = os.stat(folder)
-            if (facts.st_dev, facts.st_ino) in seen:  # a link back to a folder above
-                folders.clear()
-                continue
-            seen.add((facts.st_dev, facts.st_ino))
-            relative = os.path.relpath(folder, root)
-            found += [name if relative == "." else os.path.join(relative, name) for name in names]
-    return sorted(path.replace(os.sep, "/") for path in found)
+        if (facts.st_dev, facts.st_ino) in seen:  # a link back to a folder above
+            inside.clear()
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        inside.sort()  # which of two links to one folder counts must not depend on the disk
+        relative = os.path.relpath(folder, root)
+        for name in names:
+            yield (name if relative == "." else os.path.join(relative, name)).replace(os.sep, "/")
 
 
 def _raise(error: OSError) -> None:

@@ -46,6 +46,7 @@ class ImageFolder(Source):
         super().__init__(location, settings)
         self.under = under
         self.skipped: list[str] = []
+        self._walked: list[str] | None = None
         self._found: tuple[list[str], list[str | None]] | None = None
 
     @classmethod
@@ -83,7 +84,7 @@ class ImageFolder(Source):
 
     def parts(self) -> dict[str, Source]:
         """Return a source for each of train/, validation/ and test/, when all images stand under such folders."""
-        tops = Counter(path.partition("/")[0] if "/" in path else "" for path in walk(self.folder()) if _is_image(path))
+        tops = Counter(path.partition("/")[0] if "/" in path else "" for path in self._paths() if _is_image(path))
         splits: dict[str, Source] = {}
         if self.under or not tops or any(split_of(top) is None for top in tops):
             return {}
@@ -95,8 +96,14 @@ class ImageFolder(Source):
                 raise DataError(
                     f"{self.folder()} holds more than one folder for {split} ({', '.join(sorted(tops))}); expected one"
                 )
-            splits[split] = ImageFolder(self.location, self.settings, under=top)
+            splits[split] = part = ImageFolder(self.location, self.settings, under=top)
+            part._walked = self._walked
         return splits
+
+    def _paths(self) -> list[str]:
+        if self._walked is None:
+            self._walked = sorted(walk(self.folder()))
+        return self._walked
 
     def _images(self) -> tuple[list[str], list[str | None]]:
         if self._found is None:
@@ -106,7 +113,7 @@ class ImageFolder(Source):
             prefix = self.under + "/" if self.under else ""
             images: list[str] = []
             self.skipped = []
-            for path in walk(root):
+            for path in self._paths():
                 if path.startswith(prefix):
                     (images if _is_image(path) else self.skipped).append(path)
             if not images:

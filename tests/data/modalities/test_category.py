@@ -125,6 +125,7 @@ def test_settings_that_contradict_themselves_are_refused(said: dict[str, Any]) -
     [
         {"values": ["a", "a"]},
         {"values": ["a", ""]},
+        {"values": ["a", "\ud800"]},
         {"values": [], "counts": []},
         {"values": ["a"], "counts": [1]},
         {"values": ["a", 1]},

@@ -299,7 +299,6 @@ def test_the_limit_of_pixels_can_be_moved():
 
 
 def test_urls_are_fetched_only_when_allowed():
-
     with fsspec.open("memory://photos/a.png", "wb") as file:
         file.write(encoded(pictures(1)))
     values = pa.array(["memory://photos/a.png"])

@@ -183,7 +183,7 @@ def test_a_batch_has_the_tensors_that_are_described(case: Case) -> None:
 
 @EVERY
 def test_no_rows_do_no_harm(case: Case) -> None:
-    modality, values = fitted(case)
+    modality, _ = fitted(case)
     empty = modality.read(pa.array([], pa.array(case.values).type)).values
     assert len(empty) == 0
     modality.partial_fit(empty)

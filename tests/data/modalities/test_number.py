@@ -40,7 +40,7 @@ def problems(values: Any, **said: Any) -> dict[int, str]:
     return dict(number(**said).read(pa.array(values)).problems)
 
 
-# -- reading --------------------------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------------------
 
 
 def test_written_numbers() -> None:
@@ -129,7 +129,7 @@ def test_a_value_of_another_kind_is_a_problem() -> None:
     assert list(problems([{"a": 1}, None])) == [0]
 
 
-# -- scales -----------------------------------------------------------------------------------------------------------
+# -- scales --------------------------------------------------------------------------------------------------
 
 X = [3.0, -1.0, 0.5, 8.0, 8.0]
 
@@ -191,7 +191,7 @@ def test_statistics_are_exact_in_double_precision() -> None:
     assert found["deviation"] == pytest.approx(0.5, abs=1e-6)
 
 
-# -- missing values -----------------------------------------------------------------------------------------------------
+# -- missing values ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("missing_value", "fed"), [("mean", 4.0), ("median", 2.0), ("zero", 0.0)])
@@ -212,7 +212,7 @@ def test_a_column_without_numbers_is_refused() -> None:
         fitted([None, "NA"])
 
 
-# -- piecewise ----------------------------------------------------------------------------------------------------------
+# -- piecewise -----------------------------------------------------------------------------------------------
 
 
 def test_piecewise_by_hand() -> None:
@@ -228,7 +228,7 @@ def test_piecewise_of_repeated_values_has_fewer_pieces() -> None:
     assert fitted([5.0] * 9, embedding="piecewise").describe().width == 1
 
 
-# -- targets ------------------------------------------------------------------------------------------------------------
+# -- targets -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scale", ["standard", "quantile", "log", "minmax", "none"])
@@ -258,7 +258,7 @@ def test_a_wild_answer_on_a_log_scale_stays_finite() -> None:
     assert np.isfinite(modality.decode_target(np.array([1e9, -1e9])).to_numpy()).all()
 
 
-# -- state --------------------------------------------------------------------------------------------------------------
+# -- state ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

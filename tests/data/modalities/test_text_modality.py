@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from tokenizers import Tokenizer
 from modelyard.core.errors import BundleError, DataError, SpecError
 from modelyard.data.kinds import Bag, Tokens
 from modelyard.data.modalities.base import Ragged, State
-from modelyard.data.modalities.ngrams import NgramModel, analyze
+from modelyard.data.modalities.ngrams import analyze
 from modelyard.data.modalities.text import Text, TextSettings
 
 
@@ -47,7 +45,7 @@ def bags(modality: Text, *texts: str | None) -> list[dict[str, float]]:
     return [{modality.terms[at]: weight for at, weight in zip(*pair, strict=True)} for pair in pairs]
 
 
-# -- reading ------------------------------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------------------
 
 
 def test_a_text_is_read_as_it_is() -> None:
@@ -64,7 +62,7 @@ def test_bytes_that_are_no_text_are_a_problem() -> None:
     assert len(reading.problems[1]) < 120
 
 
-# -- tokens -------------------------------------------------------------------------------------------------------------
+# -- tokens --------------------------------------------------------------------------------------------------
 
 CORPUS = ["Don't stop, it's 42!", "我们去北京 ＡＢＣ", "カメラ สวัสดี हिन्दी", "stop stop x_y"]
 
@@ -81,7 +79,7 @@ def test_words_numbers_signs_and_characters_of_unspaced_scripts() -> None:
 
 
 def test_case_is_kept_on_request() -> None:
-    assert tokens(fitted(["Go go"], tokens="word", lowercase=False), "Go go GO") == [["Go", "go", "[UNK]"]]
+    assert tokens(fitted(["Go go ."], tokens="word", lowercase=False), "Go go GO") == [["Go", "go", "[UNK]"]]
 
 
 def test_characters() -> None:
@@ -97,18 +95,11 @@ def test_pieces_come_from_merges_and_rebuild_the_text() -> None:
     assert found[1] == ["我们"]
 
 
-def test_training_pieces_gives_the_same_in_every_process() -> None:
-    script = """
-import pyarrow as pa
-from modelyard.core.files import digest_bytes
-from modelyard.data.modalities.text import Text, TextSettings
-modality = Text("t", TextSettings(tokens="bpe", vocabulary_size=90, min_count=1))
-modality.partial_fit(pa.array([f"{a}{b} {b}{c}{a}" for a in "abcdefgh" for b in "ijklmn" for c in "opqrst"]))
-modality.finish_fit()
-print(digest_bytes(modality.state().files["tokenizer.json"]))
-"""
-    digests = {subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout for _ in range(2)}
-    assert len(digests) == 1
+def test_training_pieces_twice_gives_the_same() -> None:
+    # The library counts in hash tables of random order; with many equally frequent pairs, that must not show.
+    corpus = [f"{a}{b} {b}{c}{a}" for a in "abcdefgh" for b in "ijklmn" for c in "opqrst"]
+    files = {fitted(corpus, tokens="bpe", vocabulary_size=90).state().files["tokenizer.json"] for _ in range(5)}
+    assert len(files) == 1
 
 
 def test_a_text_that_spells_a_special_token_is_a_text_like_any_other() -> None:
@@ -163,7 +154,7 @@ def test_other_programs_can_read_the_tokenizer() -> None:
     assert other.encode("Don't stop 北京").ids == rows(modality.encode(pa.array(["Don't stop 北京"]))["ids"])[0]
 
 
-# -- n-grams ------------------------------------------------------------------------------------------------------------
+# -- n-grams --------------------------------------------------------------------------------------------------------
 
 REVIEWS = [
     "A good film, a very good film.",
@@ -269,7 +260,7 @@ def test_collate_of_bags() -> None:
 
 
 def test_null_characters_and_many_texts_keep_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelyard.data.modalities.ngrams._AT_ONCE", 5)
+    monkeypatch.setattr("modelyard.data.modalities.ngram_keys._AT_ONCE", 5)
     modality = fitted(["a\0b", "", "c" * 20, "a b"], tokens="ngrams", character_ngrams=[1, 1])
     assert "a b" in modality.terms
     assert [set(bag) for bag in bags(modality, "c" * 20, "\0", "a\0b", "a")] == [
@@ -296,7 +287,7 @@ def test_a_vocabulary_of_too_many_different_words_is_said_to_be_approximate(monk
     assert modality.summary()["approximate"] is True
 
 
-# -- what the model takes -----------------------------------------------------------------------------------------------
+# -- what the model takes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -337,7 +328,7 @@ def test_impossible_settings_are_refused(said: dict[str, Any]) -> None:
         TextSettings(**said)
 
 
-# -- states a stranger could have written -----------------------------------------------------------------------------------
+# -- states a stranger could have written --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -349,6 +340,7 @@ def test_impossible_settings_are_refused(said: dict[str, Any]) -> None:
         lambda m: m["vocab"].update({"[PAD]": 2, "a": 0}),
         lambda m: m.update(vocab=[]),
         lambda m: m.update(vocab={"[PAD]": 0, "[UNK]": 1}),
+        lambda m: m.update(vocab={"[PAD]": 0, "[UNK]": 1, "\ud800": 2}),
         lambda m: m.update(merges=[["a", "b"]]),
     ],
 )
@@ -387,6 +379,7 @@ def test_no_pattern_out_of_a_stored_tokenizer_ever_runs() -> None:
         {"words": ["a", "a  b"]},
         {"words": ["a", "\0"]},
         {"words": ["a", ""]},
+        {"words": ["a", "\ud800"]},
         {"words": ["a"]},
         {"words": [], "word_rows": []},
         {"word_rows": [1, 2]},
@@ -427,4 +420,3 @@ def test_the_two_ways_of_cutting_words_agree_on_common_text() -> None:
     signs = {",", "!", "_"}
     for corpus, found in zip(CORPUS[:2], tokens(modality, *CORPUS[:2]), strict=True):
         assert analyze(corpus) == [token for token in found if token not in signs]
-    assert isinstance(NgramModel, type)

@@ -107,7 +107,12 @@ def test_duplicate_headers_are_listed(tmp_path):
 
 
 def test_nameless_columns_are_called_by_their_number(tmp_path):
-    assert source(write(tmp_path, ",x,,column_3\n1,2,3,4\n")).schema().names == ["column_1", "x", "column_3_", "column_3"]
+    assert source(write(tmp_path, ",x,,column_3\n1,2,3,4\n")).schema().names == [
+        "column_1",
+        "x",
+        "column_3_",
+        "column_3",
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xef\xbb\xbf"])
@@ -129,7 +134,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
 
 def test_what_is_not_utf8_is_named_by_byte_and_line(tmp_path):
     path = write(tmp_path, b"a,b\n1,2\n3,caf\xe9\n")
-    with pytest.raises(DataError, match=r"rows\.csv is not UTF-8: byte 13 \(b'\\xe9'\), line 3.*data\.options\.encoding"):
+    with pytest.raises(
+        DataError, match=r"rows\.csv is not UTF-8: byte 13 \(b'\\xe9'\), line 3.*data\.options\.encoding"
+    ):
         read(path)
     assert read(path, encoding="latin-1")[0][1] == {"a": "3", "b": "café"}
 

@@ -105,7 +105,9 @@ def test_broken_lines_are_named_and_the_others_keep_their_positions(tmp_path, li
 
 
 def test_a_value_of_another_type_behind_the_sample_makes_its_record_unreadable(tmp_path):
-    path = write(tmp_path, lines({"n": 1, "t": "x"}, {"n": 2.5, "t": 3}, {"n": 4.0, "t": [1]}, {"n": True}, {"n": 10**30}))
+    path = write(
+        tmp_path, lines({"n": 1, "t": "x"}, {"n": 2.5, "t": 3}, {"n": 4.0, "t": [1]}, {"n": True}, {"n": 10**30})
+    )
     rows, unreadable = read(path, sample=1)
     assert rows == {0: {"n": 1, "t": "x"}, 2: {"n": 4, "t": "[1]"}}
     assert unreadable[1].startswith("'n' is '2.5', expected a whole number like the first 1 records")
@@ -150,7 +152,7 @@ def test_one_list_of_objects(tmp_path):
 
 
 def test_a_list_is_read_through_a_window_of_any_size(tmp_path, monkeypatch):
-    records = [{"a": n, "t": "é\\\"]},{[" * n, "f": -1.5e-3, "n": None, "l": [True, False]} for n in range(20)]
+    records = [{"a": n, "t": 'é\\"]},{[' * n, "f": -1.5e-3, "n": None, "l": [True, False]} for n in range(20)]
     path = write(tmp_path, json.dumps(records, ensure_ascii=False), "rows.json")
     for size in (1, 3, 17, 1000):
         monkeypatch.setattr(json_records, "_READ", size)
@@ -167,7 +169,8 @@ def test_items_of_a_list_that_are_no_objects_are_unreadable(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ['[{"a": 1}, {"a": 2', '[{"a": 1} {"a": 2}]', '[{"a": 1}', '[{"a": 1}, ]', '[{"a": 1}] x', '[{"a": 1}, {"a": "x]']
+    "text",
+    ['[{"a": 1}, {"a": 2', '[{"a": 1} {"a": 2}]', '[{"a": 1}', '[{"a": 1}, ]', '[{"a": 1}] x', '[{"a": 1}, {"a": "x]'],
 )
 def test_a_broken_list_stops_with_the_place(tmp_path, text):
     with pytest.raises(DataError, match=r"rows\.json.*expected one list of objects.*Nothing behind this place"):
@@ -205,7 +208,10 @@ def test_files_read_together(tmp_path):
     write(tmp_path, lines({"a": 2.5}), "2.jsonl")
     pattern = str(tmp_path / "*.jsonl")
     assert source(pattern).schema() == pa.schema([("a", pa.float64()), ("b", pa.int64())])
-    assert [part.table.to_pylist() for part in source(pattern).read()] == [[{"a": 1.0, "b": 1}], [{"a": 2.5, "b": None}]]
+    assert [part.table.to_pylist() for part in source(pattern).read()] == [
+        [{"a": 1.0, "b": 1}],
+        [{"a": 2.5, "b": None}],
+    ]
     write(tmp_path, lines({"z": 2.5}), "3.jsonl")
     with pytest.raises(DataError, match=r"3\.jsonl has none of the keys of .*1\.jsonl: 'z' instead of 'a', 'b'"):
         source(pattern).schema()

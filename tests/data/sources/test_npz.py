@@ -80,14 +80,16 @@ def test_arrays_of_different_lengths_are_listed(tmp_path):
         write(tmp_path, a=np.zeros(())).schema()
 
 
-@pytest.mark.parametrize("array", [np.zeros(2, complex), np.zeros(2, [("a", "i4")]), np.zeros((2, 0)), np.zeros(2, "U0")])
+@pytest.mark.parametrize("array", [np.zeros(2, complex), np.zeros(2, [("a", "i4")]), np.zeros((2, 0))])
 def test_what_cannot_be_a_column_is_refused(tmp_path, array):
     with pytest.raises(DataError, match="array 'x'"):
         write(tmp_path, x=array).schema()
 
 
 def test_names_with_splits_make_parts(tmp_path):
-    source = write(tmp_path, x_train=np.zeros((3, 2)), y_train=np.arange(3), x_test=np.ones((2, 2)), y_test=np.arange(2))
+    source = write(
+        tmp_path, x_train=np.zeros((3, 2)), y_train=np.arange(3), x_test=np.ones((2, 2)), y_test=np.arange(2)
+    )
     parts = source.parts()
     assert {name: part.schema().names for name, part in parts.items()} == {"train": ["x", "y"], "test": ["x", "y"]}
     assert [rows.table["y"].to_pylist() for rows in parts["test"].read()] == [[0, 1]]
@@ -109,6 +111,7 @@ def npy(header, data=b"", version=b"\x01\x00"):
         npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000), }"),
         npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }"),
         npy("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }", bytes(16)),
+        npy("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000,), }"),
         npy("{'descr': 'no', 'fortran_order': False, 'shape': (3,), }"),
         npy("__import__('os').system('true')"),
         npy("(" * 100),

@@ -75,14 +75,18 @@ def test_damaged_files_are_named(tmp_path, name, damage):
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[len(content) // 4 : -len(content) // 4] = bytes(len(content) // 2)
-    path.write_bytes({"empty": b"", "cut": bytes(content[: len(content) // 2]), "other": b"id,text\n1,2\n"}.get(damage, content))
+    path.write_bytes(
+        {"empty": b"", "cut": bytes(content[: len(content) // 2]), "other": b"id,text\n1,2\n"}.get(damage, content)
+    )
     with pytest.raises(DataError, match=name):
         list(source(path).read())
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path):
     broken = pa.Array.from_buffers(
-        pa.string(), 1, [None, pa.py_buffer((0).to_bytes(4, "little") + (1).to_bytes(4, "little")), pa.py_buffer(b"\xff")]
+        pa.string(),
+        1,
+        [None, pa.py_buffer((0).to_bytes(4, "little") + (1).to_bytes(4, "little")), pa.py_buffer(b"\xff")],
     )
     table = pa.table({"t": broken})
     write_parquet(str(tmp_path / "rows.parquet"), table)

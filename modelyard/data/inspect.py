@@ -12,7 +12,7 @@ from modelyard.core.errors import DataError, Problem, SpecError, nearest
 from modelyard.core.records import Record
 from modelyard.core.registry import table
 from modelyard.data.sources.base import Source
-from modelyard.spec.parse import parse
+from modelyard.spec.parse import first_reason, parse
 from modelyard.spec.settings import Choice
 from modelyard.spec.spec import DataSpec
 
@@ -124,14 +124,19 @@ def resolve_columns(
                 name: getattr(inferred.settings, name)
                 for name in inferred.settings.model_fields_set - said.settings.model_fields_set
             }
-            return said.with_settings(**found) if found else said
+            try:
+                return said.with_settings(**found) if found else said
+            except ValueError as error:
+                message = f"does not fit the data, which shows {found}: {first_reason(error)}"
+                problems.append(Problem(place or column, message))
+                return said
         usable = inferred is not None and (score >= _USEFUL or place != "")
         guesses.append(ColumnGuess(column, inferred.name if usable and inferred else None, reason))
         return inferred if usable else None
 
     targets: dict[str, Choice[Any]] = {}
     for column in check("data.targets", list(targets_said)):
-        choice = decide(column, targets_said[column], "data.targets")
+        choice = decide(column, targets_said[column], f"data.targets.{column}")
         if choice is not None and targets_of is not None and choice.name not in targets_of:
             if targets_said[column] is not None:
                 allowed = " or ".join(targets_of)

@@ -5,6 +5,7 @@ The store is kept under a fingerprint of the content and the settings; when noth
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ Progress = Callable[[str, int], None]
 """Told what is being done and how many rows are through."""
 
 _CHUNK = 16384
+_CHUNK_BYTES = 64 << 20
+"""Rows are read in chunks of at most this many rows, and of at most about this many bytes of pixels."""
 _DROPPED = -1
 _SHOWN = 10
 
@@ -98,6 +101,7 @@ def locate(data: DataSpec) -> tuple[dict[str | None, Source], dict[str, Any] | N
         name = None if split == "all" else split
         parts[name] = open_sources(str(folder / file), data.format, data.options)[None]
     origin = {"name": entry.name, "title": entry.title, "licence": entry.licence, "reference": entry.reference}
+    origin["labels"] = {column: list(names) for column, names in entry.labels.items()}
     return parts, origin
 
 
@@ -123,7 +127,7 @@ def prepare(
     parts, origin = locate(spec.data)
     for source in parts.values():
         source.files()
-    data, guesses = _resolve(spec, parts, accepts, targets_of)
+    data, guesses = _resolve(spec, parts, accepts, targets_of, (origin or {}).pop("labels", {}))
     spec = spec.replace(data=data)
     content = digest_bytes("".join(f"{split}:{source.fingerprint()}\n" for split, source in parts.items()).encode())
     settings = data.model_dump(mode="json", exclude={"source"})
@@ -145,7 +149,11 @@ def prepare(
 
 
 def _resolve(
-    spec: Spec, parts: Mapping[str | None, Source], accepts: tuple[str, ...] | None, targets_of: tuple[str, ...] | None
+    spec: Spec,
+    parts: Mapping[str | None, Source],
+    accepts: tuple[str, ...] | None,
+    targets_of: tuple[str, ...] | None,
+    labels: Mapping[str, list[str]],
 ) -> tuple[DataSpec, list[ColumnGuess]]:
     data = spec.data
     source = parts.get("train") or next(iter(parts.values()))
@@ -155,6 +163,10 @@ def _resolve(
             modality = table("modality").find(choice.name)
             adapted = modality.adapt(choice.settings, accepts)
             inputs[column] = Choice("modality", choice.name, adapted)
+    for column, choice in targets.items():
+        # A catalogued set knows what its label numbers mean.
+        if column in labels and choice.name == "category" and choice.settings.names is None:
+            targets[column] = choice.with_settings(names=labels[column])
     split = _resolve_split(data.split, parts, targets)
     return data.model_copy(update={"inputs": inputs, "targets": targets, "split": split}), guesses
 
@@ -205,6 +217,7 @@ class _Preparation:
         self.codes: dict[str | None, list[npt.NDArray[np.int8]]] = {}
         self.label_counts: dict[str, dict[str, dict[str, int]]] = {}
         self.rows_read = 0
+        self.chunk = self._chunk_rows()
         self.file_numbers: dict[str, int] = {}
 
     def run(self, folder: Path, content: str, guesses: list[ColumnGuess], origin: dict[str, Any] | None) -> None:
@@ -239,9 +252,17 @@ class _Preparation:
         if self.dropped_rows:
             write_json(folder / "quarantine.json", self.dropped_rows)
 
+    def _chunk_rows(self) -> int:
+        pixels = 0
+        for modality in self.inputs:
+            size = getattr(modality.settings, "size", None)
+            if modality.encodes_before_fit and size is not None:
+                pixels += 3 * math.prod(size)
+        return max(64, min(_CHUNK, _CHUNK_BYTES // pixels)) if pixels else _CHUNK
+
     def _chunks(self, part: str | None, columns: list[str] | None) -> Iterator[Rows]:
         count = 0
-        for rows in self.parts[part].read(columns, chunk=_CHUNK):
+        for rows in self.parts[part].read(columns, chunk=self.chunk):
             if self.data.limit is not None and count + rows.table.num_rows > self.data.limit:
                 keep = self.data.limit - count
                 positions = None if rows.positions is None else rows.positions[:keep]
@@ -403,7 +424,8 @@ class _Preparation:
                 chosen = read[target.column].filter(pa.array(codes == code))
                 for entry in chosen.value_counts().to_pylist():
                     labels = counts.setdefault(split, {})
-                    labels[entry["values"]] = labels.get(entry["values"], 0) + entry["counts"]
+                    label = target.show(entry["values"]).text
+                    labels[label] = labels.get(label, 0) + entry["counts"]
 
 
 def _positions(rows: Rows) -> npt.NDArray[np.int64]:

@@ -13,7 +13,7 @@ from modelyard.core.errors import Problem, SpecError, UsageError, nearest
 from modelyard.core.registry import table
 from modelyard.spec.settings import Choice, Of, Settings
 
-__all__ = ["choice_container", "choice_mark", "parse", "parse_choice", "settings_class"]
+__all__ = ["choice_container", "choice_mark", "first_reason", "parse", "parse_choice", "settings_class"]
 
 S = TypeVar("S", bound=Settings)
 
@@ -84,6 +84,13 @@ def parse_choice(kind: str, key: str, value: Any, place: str) -> tuple[Choice[An
         return None, [Problem(_join(place, key), str(error))]
     settings, problems = parse(found.Settings, values, place)
     return (None, problems) if settings is None else (Choice(kind, name, settings, key), [])
+
+
+def first_reason(error: ValueError) -> str:
+    """Return what a failed validation says first, without pydantic's frame around it."""
+    if isinstance(error, ValidationError):
+        return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    return str(error)
 
 
 def _parse_choices(of: Of, value: Any, place: str, field: FieldInfo) -> tuple[Any, list[Problem]]:

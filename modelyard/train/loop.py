@@ -137,8 +137,7 @@ def train_step(setup: Setup, state: State, batch: Batch) -> tuple[Tensor, Tensor
         The batch's mean loss (scalar), its denominator (scalar), and the outputs (B, O), none with a gradient.
     """
     settings, model = setup.settings, state.model
-    # Dropout draws from torch's generator; seeding it by the step makes it a function of (seed, step).
-    torch.manual_seed(derive(setup.seed, "dropout", state.step))
+    _seed_dropout(setup, state.step)
     if settings.accumulate == 1:
         with setup.arithmetic():
             out = setup.task.forward(model, batch)
@@ -154,6 +153,17 @@ def train_step(setup: Setup, state: State, batch: Batch) -> tuple[Tensor, Tensor
     if state.average is not None:
         state.average.update(state.step)
     return loss, weight, output
+
+
+def _seed_dropout(setup: Setup, step: int) -> None:
+    """Dropout draws from torch's generators; seeding them by the step makes it a function of (seed, step).
+
+    Not `torch.manual_seed`: it formats three stack traces a call for accelerators that are not there.
+    """
+    key = derive(setup.seed, "dropout", step)
+    torch.default_generator.manual_seed(key)
+    if setup.device.type == "cuda":
+        torch.cuda.manual_seed(key)
 
 
 def _accumulate(setup: Setup, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

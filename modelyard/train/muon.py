@@ -90,7 +90,7 @@ class MuonOptimizer(torch.optim.Optimizer):
 
 
 class Muon(OptimizerEntry):
-    """Muon for matrices and kernels between input and output; AdamW for embeddings, the output layer, biases, norms."""
+    """Muon for all matrices and kernels but the first and the last; AdamW for those, embeddings, biases and norms."""
 
     learning_rate = 1e-3
     weight_decay = 0.01
@@ -102,7 +102,7 @@ class Muon(OptimizerEntry):
         """Look ahead along the momentum."""
         iterations: Annotated[int, Field(ge=1, le=20)] = 5
         """Newton–Schulz iterations."""
-        betas: tuple[Share, Share] = (0.9, 0.95)
+        betas: tuple[Share, Share] = (0.9, 0.99)
         """Of the AdamW part."""
 
     @classmethod
@@ -114,8 +114,7 @@ class Muon(OptimizerEntry):
             for parameter in module.parameters()
         }
         matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2 and id(p) not in embeddings]
-        last = id(matrices[-1]) if matrices else None
-        hidden = [parameter for parameter in matrices if id(parameter) != last]
+        hidden = matrices[1:-1]
         chosen = {id(parameter) for parameter in hidden}
         rest = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
         base = {"lr": learning_rate, "initial_lr": learning_rate}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modelyard.core.errors import DataError
 from modelyard.data.rowhash import row_hashes
 
-# -- a slow reference: one Python integer at a time ---------------------------------------------------------------------
+# -- a slow reference: one Python integer at a time ------------------------------------------------------------------
 
 WORD = 2**64
 
@@ -64,7 +64,7 @@ def reference(rows):
     return [mix(sum(mix(cell(item) ^ constant(f"column {name}")) for name, item in row.items()) % WORD) for row in rows]
 
 
-# -- properties ---------------------------------------------------------------------------------------------------------
+# -- properties ------------------------------------------------------------------------------------------------------
 
 
 def optional(values):

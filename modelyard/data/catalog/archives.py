@@ -7,10 +7,12 @@ nothing is overwritten, and an archive that expands beyond its limit is refused.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -28,7 +30,24 @@ _CHUNK = 1 << 18
 _MOST_MEMBERS = 500_000
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".crate")
 _ZIP = (".zip", ".whl")
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, pa.ArrowInvalid)
+_refuse_unsafe = getattr(tarfile, "data_filter", lambda member, path: member)
+"""Python's own check, a second one after ours; absent before 3.11.4."""
+_BROKEN: tuple[type[Exception], ...] = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    struct.error,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What Python's and Arrow's readers raise at broken archives."""
+_NOT_THE_DISK = (None, errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ)
+"""Error numbers that come from a broken archive or an impossible name; others come from the disk."""
 
 
 def is_archive(path: Path) -> bool:
@@ -58,10 +77,14 @@ def unpack(archive: Path, into: Path, root: str, take: tuple[str, ...], limit: i
         else:
             with tarfile.open(archive, "r|*") as content:
                 _unpack_tar(content, taken)
-    except _BROKEN as error:
-        raise DataError(f"{archive.name} is not a readable archive: {error}") from error
     except NotImplementedError as error:
         raise DataError(f"{archive.name} uses a compression this Python cannot read: {error}") from error
+    except _BROKEN as error:
+        raise DataError(f"{archive.name} is not a readable archive: {error}") from error
+    except OSError as error:
+        if error.errno not in _NOT_THE_DISK:
+            raise
+        raise DataError(f"{archive.name} is not a readable archive: {error}") from error
     taken.finish()
 
 
@@ -153,7 +176,7 @@ def _unpack_tar(content: tarfile.TarFile, taken: _Taking) -> None:
             continue
         if not member.isreg():
             raise DataError(f"{taken.archive.name} holds {member.name!r}, which is a link or a device, not a file")
-        tarfile.data_filter(member, str(taken.into))
+        _refuse_unsafe(member, str(taken.into))
         source = content.extractfile(member)
         assert source is not None, "a regular member has content"
         with source:

@@ -210,7 +210,10 @@ def _advice(entry: Entry, failures: list[str], by_hand: Path) -> str:
         "Check the connection or set a mirror (PIP_INDEX_URL, NPM_CONFIG_REGISTRY, apt's sources, HF_ENDPOINT,"
     )
     lines.append(f"https_proxy), or fetch the files of one origin elsewhere, put them into {by_hand} and ask again:")
-    lines += [f"  {', '.join(origin.files)} ({origin.label})" for origin in entry.origins]
+    there = [path.name for path in by_hand.iterdir()] if by_hand.is_dir() else []
+    for origin in entry.origins:
+        files = [f"{name} (is there)" if fnmatch.filter(there, name) else name for name in origin.files]
+        lines.append(f"  {', '.join(files)} ({origin.label})")
     return "\n".join(lines)
 
 

@@ -207,8 +207,10 @@ def _filled(data: Any, kind: Any, shape: Any, order: Any) -> npt.NDArray[Any]:
         for place, item in enumerate(data):
             flat[place] = _array(item) if isinstance(item, _Made) else item
         return flat.reshape(shape, order=order)
-    values = np.frombuffer(bytes(data), dtype=code)
-    return values.astype(values.dtype.newbyteorder("=")).reshape(shape, order=order)
+    if not isinstance(data, bytes | bytearray):
+        raise ValueError(f"an array made of {type(data).__name__}")
+    values = np.frombuffer(data, dtype=code)
+    return values.astype(values.dtype.newbyteorder("="), copy=False).reshape(shape, order=order)
 
 
 def _type_code(kind: Any) -> str:

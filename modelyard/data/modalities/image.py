@@ -373,7 +373,7 @@ def _checked(state: State, column: str, settings: ImageSettings) -> tuple[Shape,
         raise refuse(f"has size {size!r}, expected [height, width], each from 1 to {_LARGEST_SIDE}")
     if settings.sides is not None and sides != settings.sides:
         raise refuse(f"has size {size!r}, expected {list(settings.sides)} by the spec")
-    mean, std = numbers("mean", 0.0), numbers("std", 1e-6)
+    mean, std = numbers("mean", 0.0), numbers("std", 1e-12)
     fixed = _FIXED.get(settings.normalise)
     if fixed is not None and (mean, std) != (fixed[0][:channels], fixed[1][:channels]):
         raise refuse(f"has mean {list(mean)} and std {list(std)}, which normalise: {settings.normalise} does not")

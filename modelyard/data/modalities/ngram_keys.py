@@ -1,4 +1,4 @@
-"""N-grams as 64-bit numbers: small numbers of words or characters side by side, counted and looked up as whole arrays."""
+"""N-grams as 64-bit numbers: small numbers of words or characters side by side, counted and found as whole arrays."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def rows_with(rows: Ints, keys: Ints) -> tuple[Ints, Ints]:
 
 
 def pack(ids: Sequence[int], bits: int) -> int:
+    """Put small numbers side by side, the first in the highest bits."""
     key = 0
     for number in ids:
         key = (key << bits) | number
@@ -86,6 +87,7 @@ def pack(ids: Sequence[int], bits: int) -> int:
 
 
 def unpack(key: int, bits: int) -> list[int]:
+    """The inverse of `pack` for numbers from 1 on."""
     ids = []
     while key:
         ids.append(key & ((1 << bits) - 1))

@@ -20,7 +20,7 @@ from pydantic import Field
 from modelyard.core.errors import BundleError, DataError
 from modelyard.data.modalities.base import Ragged
 from modelyard.data.modalities.ngram_keys import Ints, KeyIndex, pack, parts_of, rows_with, unpack, windows
-from modelyard.data.modalities.restoring import Checked, checked, require_state
+from modelyard.data.modalities.restoring import Checked, Written, checked, require_state
 from modelyard.data.modalities.streaming import KeyCounts
 
 __all__ = ["LONGEST_CHARACTERS", "LONGEST_WORDS", "NgramModel", "analyze"]
@@ -52,9 +52,9 @@ def _normal(texts: Sequence[str], lowercase: bool) -> str:
 
 
 class _StoredNgrams(Checked):
-    words: list[str]
+    words: list[Written]
     word_rows: list[Annotated[int, Field(ge=1, le=2**53)]]
-    characters: list[str]
+    characters: list[Written]
     character_rows: list[Annotated[int, Field(ge=1, le=2**53)]]
 
 

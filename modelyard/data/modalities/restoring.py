@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from modelyard.core.errors import BundleError
 
-__all__ = ["Checked", "checked", "require_state"]
+__all__ = ["Checked", "Written", "checked", "require_state"]
+
+
+def _encodable(text: str) -> str:
+    text.encode()  # half a surrogate pair is legal in JSON, and no text; the error it raises is a ValueError
+    return text
+
+
+Written = Annotated[str, AfterValidator(_encodable)]
+"""Text that can be stored as UTF-8."""
 
 
 class Checked(BaseModel):

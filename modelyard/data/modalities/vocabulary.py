@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from modelyard.data.modalities.numerals import parse
 from modelyard.data.modalities.reading import MISSING, as_text, present_text
-from modelyard.data.modalities.restoring import Checked, require_state
+from modelyard.data.modalities.restoring import Checked, Written, require_state
 from modelyard.data.modalities.streaming import Counts
 from modelyard.spec.settings import Settings
 
@@ -105,7 +105,7 @@ _Natural = Annotated[int, Field(ge=0, le=2**53)]
 class VocabularyState(Checked):
     """The JSON shape of a learned vocabulary."""
 
-    values: list[str] = Field(min_length=1)
+    values: list[Written] = Field(min_length=1)
     counts: list[_Natural]
     rows: _Natural
     missing: _Natural

@@ -22,8 +22,8 @@ def array_type(dtype: np.dtype[Any], shape: tuple[int, ...], what: str) -> pa.Da
     """
     if dtype.kind == "O":
         raise DataError(
-            f"{what} holds Python objects, which are never unpickled; expected numbers, booleans or text. "
-            "Save it with a plain dtype"
+            f"{what} holds Python objects, which are never unpickled; expected numbers, booleans or text. Save it with "
+            "a plain dtype"
         )
     if dtype.kind == "U":
         value = pa.string()

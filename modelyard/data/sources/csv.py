@@ -36,6 +36,7 @@ from modelyard.spec.settings import Settings
 __all__ = ["Csv", "CsvSettings"]
 
 _BLOCK = 4 << 20  # a record longer than this is refused: most often a quote was never closed
+_MANY_COLUMNS = 100_000
 _MANY = 1_000_000  # unreadable records kept in memory at a time
 _END = "\0\x1c\0\x1d\0"  # no text holds this
 
@@ -146,10 +147,14 @@ class Csv(Source):
         if record is None:
             raise DataError(
                 f"the first record of {file} does not end within {_BLOCK >> 20} MiB or the file; is a quote never "
-                "closed, "
-                "or is this no delimited text? (data.options.quote, data.options.skip_rows, data.format)"
+                "closed, or is this no delimited text? (data.options.quote, data.options.skip_rows, data.format)"
             )
         cells, length = record
+        if len(cells) > _MANY_COLUMNS:
+            raise DataError(
+                f"the first record of {file} has {len(cells):,} cells; expected at most {_MANY_COLUMNS:,} columns. "
+                "Does data.options.delimiter fit the file?"
+            )
         if any("\0" in cell for cell in cells):
             raise DataError(
                 f"{file} holds NUL characters in its first record; expected text. Is it UTF-16 (data.options.encoding) "
@@ -183,8 +188,8 @@ def _column_names(cells: list[str], file: str) -> list[str]:
     if twice:
         raise DataError(
             f"{file} has more than one column called {', '.join(map(clipped, twice))}; expected different names. "
-            "Rename "
-            "them in the file, or give all names with data.options.header and leave the header out with skip_rows"
+            "Rename them in the file, or give all names with data.options.header and leave the header out with "
+            "skip_rows"
         )
     taken = set(cells)
     names = []
@@ -300,8 +305,7 @@ def _csv_errors(file: str, position: int, ragged: _Ragged) -> Iterator[None]:
             first, reason = next(iter(ragged.found.items()))
             raise DataError(
                 f"{file} has more than {_MANY:,} unreadable records close together; the first, record {first}, "
-                f"{reason}. "
-                "Do data.options.delimiter, quote and header fit the file?"
+                f"{reason}. Do data.options.delimiter, quote and header fit the file?"
             ) from error
         if "straddling object" in str(error):
             raise DataError(

@@ -57,7 +57,7 @@ def first_record(head: bytes, delimiter: str, quote: str | None, whole: bool) ->
     cells: list[bytes] = []
     at = 0
     while True:
-        cell = b""
+        cell = bytearray()  # a header may hold millions of doubled quotes
         if mark and head.startswith(mark, at):
             at += 1
             while True:
@@ -73,7 +73,7 @@ def first_record(head: bytes, delimiter: str, quote: str | None, whole: bool) ->
         stop = stops.search(head, at)
         if stop is None and not whole:
             return None
-        cells.append(cell + head[at : stop.start() if stop else len(head)])
+        cells.append(bytes(cell) + head[at : stop.start() if stop else len(head)])
         at = stop.end() if stop else len(head)
         if stop is None or stop.group() != part:
             return [cell.decode("utf-8", "replace") for cell in cells], at

@@ -177,7 +177,7 @@ def _nearby(name: str) -> str:
 
 
 def walk(root: str) -> Iterator[str]:
-    """Yield every file under a folder as a path relative to it, with forward slashes, in no order; links are followed."""
+    """Yield every file under a folder as a relative path with forward slashes, in no order; links are followed."""
     if is_url(root):
         system, path = _file_system(root)
         with reading(root):
@@ -343,6 +343,6 @@ def other_columns(file: str, names: Sequence[str], first: str, expected: Sequenc
     parts = [f"missing: {', '.join(map(clipped, missing))}"] if missing else []
     parts += [f"additional: {', '.join(map(clipped, added))}"] if added else []
     return DataError(
-        f"{file} has other columns than {first} ({'; '.join(parts)}). Files read together need the same columns; "
-        "bring them in line or name only those that belong together"
+        f"{file} has other columns than {first} ({'; '.join(parts)}). Files read together need the same columns; bring "
+        "them in line or name only those that belong together"
     )

@@ -92,9 +92,8 @@ class Idx(Source):
                     )
                 if images.count != labels.count:
                     raise DataError(
-                        f"{images.stream.name} holds {images.count:,} images and {labels.stream.name} "
-                        f"{labels.count:,} labels; "
-                        "expected as many of each. Do the files belong together?"
+                        f"{images.stream.name} holds {images.count:,} images and {labels.stream.name} {labels.count:,} "
+                        "labels; expected as many of each. Do the files belong together?"
                     )
             yield parts
 
@@ -142,9 +141,8 @@ class _Part:
         data = self.stream.read(count * self.record)
         if len(data) < count * self.record:
             raise DataError(
-                f"{self.stream.name} ends after {start + len(data) // self.record:,} of the {self.count:,} "
-                "records that its "
-                "header announces; it is cut short. Fetch it again"
+                f"{self.stream.name} ends after {start + len(data) // self.record:,} of the {self.count:,} records "
+                "that its header announces; it is cut short. Fetch it again"
             )
         values = np.frombuffer(data, self.dtype).reshape(count, *self.shape)
         array = array_column(values, self.stream.name)
@@ -154,8 +152,7 @@ class _Part:
         if self.stream.read(1):
             raise DataError(
                 f"{self.stream.name} goes on behind the {self.count:,} records that its header announces; it is "
-                "damaged, or "
-                "no IDX file"
+                "damaged, or no IDX file"
             )
 
 
@@ -165,9 +162,8 @@ def _header(stream: Stream) -> _Part:
         raise DataError(f"{name} is empty or shorter than a header; expected an IDX file")
     if magic[:2] != b"\0\0" or magic[2] not in _DTYPES or magic[3] == 0:
         raise DataError(
-            f"{name} starts with the bytes {magic.hex(' ')}; expected an IDX file: 00 00, a type (08 to 0e), and "
-            "the number "
-            "of dimensions. Is it compressed without saying so in its name?"
+            f"{name} starts with the bytes {magic.hex(' ')}; expected an IDX file: 00 00, a type (08 to 0e), and the "
+            "number of dimensions. Is it compressed without saying so in its name?"
         )
     sizes = stream.read(4 * magic[3])
     if len(sizes) < 4 * magic[3]:

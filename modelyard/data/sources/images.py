@@ -119,8 +119,7 @@ class ImageFolder(Source):
             if not images:
                 raise DataError(
                     f"no image under {os.path.join(root, self.under)} ({len(self.skipped)} other files); expected "
-                    "files ending "
-                    f"in {', '.join(IMAGE_ENDINGS)}, a folder a class"
+                    f"files ending in {', '.join(IMAGE_ENDINGS)}, a folder a class"
                 )
             inside = [path[len(prefix) :].split("/") for path in images]
             self._found = images, [parts[0] if len(parts) > 1 else None for parts in inside]

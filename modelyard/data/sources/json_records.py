@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,8 +56,7 @@ class _Decoder:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            self._twice = next(name for name in names if names.count(name) > 1)
+            self._twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         return found
 
     def decode(self, text: str, at: int) -> tuple[Any, int]:
@@ -70,9 +70,10 @@ class _Decoder:
             return f"the key {clipped(self._twice)} occurs twice in one object"
         if not isinstance(value, dict):
             return f"expected an object {{…}}, got {clipped(text[at:end])}"
-        if _SURROGATE.search(text, at, end) and not _is_unicode(value):
+        if text.find("\\u", at, end) >= 0 and _SURROGATE.search(text, at, end) and not _is_unicode(value):
             return "holds half of a surrogate pair (\\ud800 to \\udfff), which is no character"
-        if text.count("[", at, end) + text.count("{", at, end) > _DEEPEST and not _is_shallow(value):
+        long = end - at > 2 * _DEEPEST
+        if long and text.count("[", at, end) + text.count("{", at, end) > _DEEPEST and not _is_shallow(value):
             return f"is nested deeper than {_DEEPEST} levels"
         return value
 
@@ -188,9 +189,8 @@ class _Text:
     def error(self, message: str, item: int | None = None) -> DataError:
         where = "" if item is None else f", item {item}"
         return DataError(
-            f"{self._stream.name}{where}: {message}; expected one list of objects, [{{…}}, {{…}}], or one object "
-            "a line. "
-            "Nothing behind this place can be read"
+            f"{self._stream.name}{where}: {message}; expected one list of objects, [{{…}}, {{…}}], or one object a "
+            "line. Nothing behind this place can be read"
         )
 
 

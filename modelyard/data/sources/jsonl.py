@@ -88,8 +88,8 @@ class JsonLines(Source):
                 if len(keys) > _MANY_KEYS:
                     raise DataError(
                         f"the records of {file} have more than {_MANY_KEYS:,} different keys "
-                        f"({clipped(next(iter(keys)))}, …); "
-                        "expected the same keys in every record. Put varying ones into a list"
+                        f"({clipped(next(iter(keys)))}, …); expected the same keys in every record. Put varying ones "
+                        "into a list"
                     )
                 for name, values in _columns(block.records).items():
                     seen.setdefault(name, Seen()).add(values)
@@ -97,9 +97,8 @@ class JsonLines(Source):
                     break
             if known and keys and known.isdisjoint(keys):
                 raise DataError(
-                    f"{file} has none of the keys of {files[0]}: {', '.join(map(clipped, sorted(keys)[:10]))} "
-                    "instead of "
-                    f"{', '.join(map(clipped, sorted(known)[:10]))}. Files read together need the same columns"
+                    f"{file} has none of the keys of {files[0]}: {', '.join(map(clipped, sorted(keys)[:10]))} instead "
+                    f"of {', '.join(map(clipped, sorted(known)[:10]))}. Files read together need the same columns"
                 )
         if not seen:
             raise DataError(

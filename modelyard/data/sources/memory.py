@@ -112,9 +112,8 @@ def _to_columns(location: Any) -> list[tuple[str, pa.Array | pa.ChunkedArray, _P
         except (pa.ArrowException, ValueError, TypeError) as error:
             raise DataError(f"a {type(location).__name__} cannot be read as an Arrow table: {error}") from error
     raise DataError(
-        f"rows cannot be read from a {type(location).__name__}; expected a data frame, an Arrow table, a list of "
-        "dicts or a "
-        "dict of columns"
+        f"rows cannot be read from a {type(location).__name__}; expected a data frame, an Arrow table, a list of dicts "
+        "or a dict of columns"
     )
 
 

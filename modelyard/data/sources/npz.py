@@ -120,9 +120,8 @@ def _check_lengths(members: dict[str, _Member], file: str) -> None:
         or len({member.shape[0] for member in members.values()}) > 1
     ):
         raise DataError(
-            f"the arrays of {file} are not of one length: {shapes}. Expected the same first dimension in all of "
-            "them, or names "
-            "such as x_train, y_train, x_test, y_test"
+            f"the arrays of {file} are not of one length: {shapes}. Expected the same first dimension in all of them, "
+            "or names such as x_train, y_train, x_test, y_test"
         )
 
 
@@ -181,16 +180,14 @@ def _header(member: IO[bytes], info: zipfile.ZipInfo, file: str) -> _Member:
     if any(size < 0 for size in shape) or dtype.itemsize == 0 or announced != info.file_size - member.tell():
         raise DataError(
             f"{what} announces shape {shape} of {dtype} ({announced:,} bytes) and holds "
-            f"{info.file_size - member.tell():,} bytes; "
-            "it is damaged"
+            f"{info.file_size - member.tell():,} bytes; it is damaged"
         )
     if found.record > _LARGEST_RECORD:
         raise DataError(f"{what} has rows of {found.record:,} bytes; expected at most {_LARGEST_RECORD:,}")
     if found.column_major and announced > _LARGEST_WHOLE:
         raise DataError(
-            f"{what} is laid out column after column, so that {announced:,} bytes would have to be in memory at "
-            "once. Save "
-            "np.ascontiguousarray of it"
+            f"{what} is laid out column after column, so that {announced:,} bytes would have to be in memory at once. "
+            "Save np.ascontiguousarray of it"
         )
     return found
 

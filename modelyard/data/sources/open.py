@@ -109,9 +109,8 @@ def _open_splits(
         found = open_sources(place, format, options)
         if None not in found:
             raise DataError(
-                f"the location of {key} is itself divided, into {', '.join(map(str, found))}; expected one table. "
-                "Give the "
-                "whole location as data.source, or name its parts"
+                f"the location of {key} is itself divided, into {', '.join(map(str, found))}; expected one table. Give "
+                "the whole location as data.source, or name its parts"
             )
         parts[split] = found[None]
     return parts
@@ -131,8 +130,8 @@ def _open_folder(root: str, format: str | None, options: Mapping[str, Any]) -> d
     if tables and has_images:
         some = ", ".join(os.path.basename(file) for file in list(tables)[:3])
         raise DataError(
-            f"{root} holds both images and tables ({some}); name the table's file as the source, or set "
-            "data.format: images"
+            f"{root} holds both images and tables ({some}); name the table's file as the source, or set data.format: "
+            "images"
         )
     if tables:
         return _divide(_over(list(tables), tables, root, options))
@@ -150,8 +149,7 @@ def _over(files: list[str], tables: Mapping[str, str], root: str, options: Mappi
     if len(formats) > 1:
         raise DataError(
             f"{root} holds files of several formats ({', '.join(formats)}): "
-            f"{', '.join(map(os.path.basename, files[:5]))}. "
-            "Set data.format, or name the files"
+            f"{', '.join(map(os.path.basename, files[:5]))}. Set data.format, or name the files"
         )
     return _make(formats[0], files, options)
 
@@ -201,9 +199,8 @@ def _format_of(location: Any) -> str:
         if _class("memory").claims(location):
             return "memory"
         raise DataError(
-            f"rows cannot be read from {clipped(repr(location))}; expected a path, glob or URL, a list of those, "
-            "or an object "
-            "with rows (data frame, Arrow table, list of dicts, dict of columns)"
+            f"rows cannot be read from {clipped(repr(location))}; expected a path, glob or URL, a list of those, or an "
+            "object with rows (data frame, Arrow table, list of dicts, dict of columns)"
         )
     formats = {_by_ending(name) for name in named}
     if None in formats:

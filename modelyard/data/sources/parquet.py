@@ -102,9 +102,8 @@ def _check_same(file: str, schema: pa.Schema, first: str, expected: pa.Schema) -
         other = schema.field(field.name).type
         if other != field.type and not pa.types.is_null(other):
             raise DataError(
-                f"{clipped(field.name)} is {other} in {file} and {field.type} in {first}; expected one type. "
-                "Write the files "
-                "again with one schema"
+                f"{clipped(field.name)} is {other} in {file} and {field.type} in {first}; expected one type. Write the "
+                "files again with one schema"
             )
 
 

@@ -61,3 +61,11 @@ def known(toy: Entry, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Entry]:
         return entry
 
     return know
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the registries, unless `-m` asks for it."""
+    if "network" not in config.getoption("markexpr"):
+        for item in items:
+            if item.path.parent == Path(__file__).parent and item.get_closest_marker("network"):
+                item.add_marker(pytest.mark.skip(reason="needs package registries: run with -m network"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import io
+import random
 import stat
 import tarfile
 import tracemalloc
@@ -165,6 +168,36 @@ def test_a_truncated_archive_is_an_error_of_its_own(tmp_path, name):
     content = make_zip(MEMBERS) if name == "x.zip" else content
     with pytest.raises(DataError):
         taken(tmp_path, name, content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tgz", "x.tar", "x.tar.bz2", "x.deb"])
+def test_an_archive_with_changed_bytes_is_read_or_refused_and_nothing_else(tmp_path, name):
+    modes = {"x.tgz": "w:gz", "x.tar": "w", "x.tar.bz2": "w:bz2"}
+    content = make_zip(MEMBERS) if name == "x.zip" else make_tar(MEMBERS, modes.get(name, "w:xz"))
+    content = make_deb(content, ".xz") if name == "x.deb" else content
+    chance = random.Random(name)
+    for number in range(200):
+        changed = bytearray(content)
+        for _ in range(chance.choice([1, 3, 20])):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with contextlib.suppress(DataError):
+            taken(folder, name, bytes(changed), "p/", ("*.txt",))
+
+
+def test_a_name_that_no_disk_can_hold_is_refused(tmp_path):
+    with pytest.raises(DataError, match="name too long"):
+        taken(tmp_path, "x.tgz", make_tar({"n" * 300: b"x"}))
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_archive(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("modelyard.data.catalog.archives._Taking.copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        taken(tmp_path, "x.tgz", make_tar(MEMBERS))
 
 
 def test_a_compressed_file_has_its_limit_too(tmp_path):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import time
@@ -235,6 +236,42 @@ def test_a_full_disk_leaves_nothing_and_is_said(known, toy, tmp_path, number):
     assert nothing_is_left(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("most", [10, 100, 5_000, 100_000])
+def test_no_file_can_grow_past_a_full_disk(known, home, tmp_path, most):
+    """The operating system refuses every file longer than `most` bytes: the download, the members, the result."""
+    text = "".join(f"line {number}\n" for number in range(20_000))
+    home.answers["/toy.tar.gz"] = make_tar({"toy-1/lines.txt": text.encode()})
+    known(rows={"all": 20_000})
+
+    def attempt():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        try:
+            catalog.get("toy", tmp_path)
+        except StorageError:
+            os._exit(0)
+        os._exit(1)
+
+    process = multiprocessing.get_context("fork").Process(target=attempt)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+    assert nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["convert", "write"])
+def test_ctrl_c_while_converting_leaves_nothing(known, toy, tmp_path, moment):
+    def interrupted(raw, out):
+        if moment == "write":
+            toy.convert(raw, out)
+        raise KeyboardInterrupt
+
+    known(convert=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        catalog.get("toy", tmp_path)
+    assert nothing_is_left(tmp_path)
+
+
 def test_a_conversion_that_meets_another_layout_says_so(known, tmp_path):
     for failing in (lambda raw, out: {}["column"], lambda raw, out: int("x"), lambda raw, out: None):
         known(convert=failing)
@@ -263,6 +300,16 @@ def test_the_wrong_file_put_there_by_hand_is_an_error_and_not_passed_over(known,
     with pytest.raises(DataError, match=r"0000 expected, \w+ received.*by hand"):
         catalog.get("toy", tmp_path)
     assert home.requests == []
+
+
+def test_of_several_files_those_put_there_by_hand_are_told_from_those_that_lack(known, home, tmp_path):
+    known(origins=(Url(urls={home.url + "/train.csv": None, home.url + "/test.csv": None}),))
+    by_hand = tmp_path / "data" / "toy" / "by-hand"
+    by_hand.mkdir(parents=True)
+    (by_hand / "train.csv").write_text("a\n")
+    with pytest.raises(UnreachableError, match=r"train\.csv \(is there\), test\.csv \("):
+        catalog.get("toy", tmp_path)
+    assert everything(tmp_path / "data" / "toy") == ["by-hand", "by-hand/train.csv"]
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "gone", "no record", "broken record", "empty record"])

@@ -151,6 +151,14 @@ def test_a_wrong_size_is_an_error_and_not_memory_of_somebody_else():
             read_arrays(changed)
 
 
+def test_a_number_in_place_of_bytes_does_not_become_so_much_memory():
+    content = pickle.dumps([np.arange(3, dtype=np.uint8)], 3)
+    changed = content.replace(b"C\x03\x00\x01\x02", b"J\xff\xff\xff\x7f")
+    assert changed != content
+    with pytest.raises(DataError, match="made of int"):
+        read_arrays(changed)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b".", b"garbage", pickle.dumps([1, 2, 3])[:-4], b"\x80\x04\x95\xff\xff\xff\xff"]
 )

@@ -1,5 +1,7 @@
 import bz2
+import csv
 import gzip
+import io
 
 import pyarrow as pa
 import pytest
@@ -67,6 +69,21 @@ def test_positions_are_exact_wherever_blocks_and_chunks_end(tmp_path_factory, go
         csv_source._BLOCK = before
     assert rows == {n: {"a": str(n), "b": f"quoted\n{n}"} for n, ok in enumerate(good) if ok}
     assert unreadable == {n: f"has 3 cells, expected 2: '{n},too,many'" for n, ok in enumerate(good) if not ok}
+
+
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1)))
+def test_agrees_with_the_csv_module_on_what_that_has_written(tmp_path_factory, table):
+    names = [f"{n}{cell}" for n, cell in enumerate(table[0])]
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerows([names, *table[1:]])
+    rows, unreadable = read(write(tmp_path_factory.mktemp("csv"), buffer.getvalue()), delimiter=",")
+    assert [list(row.items()) for row in rows.values()] == [list(zip(names, row, strict=True)) for row in table[1:]]
+    assert unreadable == {}
 
 
 def test_unreadable_records_come_with_the_chunk_they_stand_in(tmp_path):
@@ -251,8 +268,16 @@ def test_columns_come_as_asked_for_and_unknown_ones_are_named(tmp_path):
 
 def test_a_file_of_nothing_but_ragged_records_stops_early(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_source, "_MANY", 50)
-    with pytest.raises(DataError, match="more than 50 unreadable records.*the first, record 0, has 1 cell, expected 2"):
+    with pytest.raises(
+        DataError, match=r"more than 50 unreadable records.*the first, record 0, has 1 cell, expected 2"
+    ):
         read(write(tmp_path, "a,b\n" + "1\n" * 100))
+
+
+@pytest.mark.parametrize("header", ['"' * 2_000_001, "," * 200_000, 'a,"' + '""' * 1_000_000 + "x"])
+def test_a_hostile_header_is_refused_at_once(tmp_path, header):
+    with pytest.raises(DataError, match="the first record of"):
+        source(write(tmp_path, header + "\n1\n")).schema()
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path):

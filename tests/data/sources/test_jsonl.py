@@ -203,6 +203,15 @@ def test_nan_is_a_number(tmp_path):
     assert rows[0]["a"] != rows[0]["a"] and rows[1]["a"] == 1.0
 
 
+def test_hostile_records_are_refused_at_once(tmp_path):
+    many = ", ".join(f'"k{n}": 0' for n in range(50_000))
+    rows, unreadable = read(write(tmp_path, f'{{"a": 1}}\n{{{many}, "k49999": 1}}\n{{"a": {"[" * 200_000}\n'))
+    assert rows == {0: {"a": 1}}
+    assert unreadable[1] == "line 2: the key 'k49999' occurs twice in one object" and 2 in unreadable
+    items = ", ".join(['{"a": 1}'] * 30_000 + ['{"a": "\\\\u00e9"}'] * 30_000)
+    assert len(read(write(tmp_path, f"[{items}]", "rows.json"))[0]) == 60_000
+
+
 def test_files_read_together(tmp_path):
     write(tmp_path, lines({"a": 1, "b": 1}), "1.jsonl")
     write(tmp_path, lines({"a": 2.5}), "2.jsonl")

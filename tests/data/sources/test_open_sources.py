@@ -65,7 +65,7 @@ def test_a_missing_file_says_what_stands_nearby(tmp_path):
     write(tmp_path, "reviews.csv", "other.txt")
     with pytest.raises(DataError, match=r"no such file: .*review\.csv; similar names there: reviews\.csv"):
         open_sources(str(tmp_path / "review.csv"))
-    with pytest.raises(DataError, match="folder .*absent does not exist"):
+    with pytest.raises(DataError, match=r"folder .*absent does not exist"):
         open_sources(str(tmp_path / "absent/review.csv"))
     with pytest.raises(DataError, match=r"no file matches .*\*\.json"):
         open_sources(str(tmp_path / "*.json"))
@@ -95,10 +95,10 @@ def test_a_mapping_of_splits(tmp_path):
     assert names(found) == {"train": "csv", "validation": "memory", "test": "csv"}
     with pytest.raises(DataError, match=r"unknown split 'tset' \(did you mean 'test'\?\)"):
         open_sources({"train": str(tmp_path / "a.csv"), "tset": str(tmp_path / "b.csv")})
-    with pytest.raises(DataError, match="name the split validation twice"):
+    with pytest.raises(DataError, match=r"name the split validation twice"):
         open_sources({"val": str(tmp_path / "a.csv"), "validation": str(tmp_path / "b.csv")})
     write(tmp_path, "images/train/cat/1.png", "images/test/cat/1.png")
-    with pytest.raises(DataError, match="itself divided, into test, train"):
+    with pytest.raises(DataError, match=r"itself divided, into test, train"):
         open_sources({"train": str(tmp_path / "images")})
 
 
@@ -170,7 +170,7 @@ def test_urls_of_fsspec(memory_files, tmp_path):
     assert len(open_sources("memory://yard/tables/*.csv")[None].files()) == 2
     assert len(rows(open_sources("memory://yard/tables")[None])) == 2
     assert rows(open_sources("memory://yard/pictures")[None]) == [{"image": "cat/1.png", "label": "cat"}]
-    with pytest.raises(DataError, match="there is no file at memory://yard/tables/9.csv"):
+    with pytest.raises(DataError, match=r"there is no file at memory://yard/tables/9.csv"):
         open_sources("memory://yard/tables/9.csv")
     write(tmp_path, "rows.csv")
     assert rows(open_sources((tmp_path / "rows.csv").as_uri())[None]) == [{"a": "1", "b": "2"}]
@@ -188,7 +188,7 @@ def test_a_protocol_without_its_package_or_home(monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(MissingExtraError, match="s3://.*Install s3fs"):
+    with pytest.raises(MissingExtraError, match=r"s3://.*Install s3fs"):
         open_sources("s3://bucket/rows.csv")
 
 

@@ -1,0 +1,61 @@
+"""What a metric is called, what it says and how its numbers are written. Metrics not named here are shown plainly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.report.formatting import number, percent
+
+__all__ = ["MetricName", "name_of", "value_of"]
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """How a metric is written."""
+
+    title: str
+    meaning: str = ""
+    """What it says, in a few plain words."""
+    share: bool = False
+    """Whether it is written as a percentage."""
+    low: float | None = None
+    """The worst (or, for errors, the best) it can be; None when there is no bound."""
+    high: float | None = None
+    better: str = ""
+    """`higher` or `lower`, for values that stand without a record that says so."""
+
+
+_NAMES = {
+    "loss": MetricName("Loss", "what training makes small", low=0, better="lower"),
+    "accuracy": MetricName("Accuracy", "share of rows answered rightly", True, 0, 1),
+    "balanced_accuracy": MetricName("Balanced accuracy", "mean of the labels’ recalls", True, 0, 1),
+    "top_5_accuracy": MetricName("Top-5 accuracy", "true label among the five most probable", True, 0, 1),
+    "subset_accuracy": MetricName("Subset accuracy", "share of rows with all labels right", True, 0, 1),
+    "precision": MetricName("Precision", "of those answered with a label, the share that is of it", True, 0, 1),
+    "recall": MetricName("Recall", "of those of a label, the share that was found", True, 0, 1),
+    "f1": MetricName("F1", "harmonic mean of precision and recall", False, 0, 1),
+    "macro_f1": MetricName("Macro F1", "F1, each label counting the same", False, 0, 1),
+    "micro_f1": MetricName("Micro F1", "F1 of all yes-or-no questions together", False, 0, 1),
+    "matthews": MetricName("Matthews correlation", "of truth and answer; 0 is chance", False, -1, 1),
+    "roc_auc": MetricName("ROC AUC", "chance that a row of the label ranks above another", False, 0, 1),
+    "average_precision": MetricName("Average precision", "precision averaged down the ranking", False, 0, 1),
+    "log_loss": MetricName("Log loss", "surprise at the true label", False, 0, None, "lower"),
+    "brier": MetricName("Brier score", "squared error of the probabilities", False, 0, None, "lower"),
+    "hamming_loss": MetricName("Hamming loss", "share of yes-or-no questions answered wrongly", True, 0, 1, "lower"),
+    "r2": MetricName("R²", "share of the target’s variance explained", False, None, 1),
+    "rmse": MetricName("Root mean squared error", "in the target’s units", False, 0, None, "lower"),
+    "mae": MetricName("Mean absolute error", "in the target’s units", False, 0, None, "lower"),
+    "median_absolute_error": MetricName("Median absolute error", "half of the rows are nearer", False, 0, None, "lower"),
+    "mape": MetricName("Mean absolute percentage error", "as a share of the target", True, 0, None, "lower"),
+}
+
+
+def name_of(metric: str) -> MetricName:
+    """Return how a metric is written."""
+    return _NAMES.get(metric) or MetricName(metric.replace("_", " ").strip().capitalize() or metric)
+
+
+def value_of(metric: str, value: Any, rows: int | None = None) -> str:
+    """Return a metric's value as text; `rows` is how many stand behind it."""
+    return percent(value, rows) if name_of(metric).share else number(value, 4, trim=False)

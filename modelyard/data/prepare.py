@@ -100,7 +100,8 @@ def locate(data: DataSpec) -> tuple[dict[str | None, Source], dict[str, Any] | N
     for split, file in entry.files.items():
         name = None if split == "all" else split
         parts[name] = open_sources(str(folder / file), data.format, data.options)[None]
-    origin = {"name": entry.name, "title": entry.title, "licence": entry.licence, "reference": entry.reference}
+    origin: dict[str, Any] = {"name": entry.name, "title": entry.title}
+    origin |= {"licence": entry.licence, "reference": entry.reference}
     origin["labels"] = {column: list(names) for column, names in entry.labels.items()}
     return parts, origin
 

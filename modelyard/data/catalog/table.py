@@ -37,6 +37,7 @@ DATASETS = Table(
         "reuters_r52": "modelyard.data.catalog.entries.reuters_r52:ENTRY",
         "reuters_r8": "modelyard.data.catalog.entries.reuters_r8:ENTRY",
         "sentiment_sentences": "modelyard.data.catalog.entries.sentiment_sentences:ENTRY",
+        "shoes": "modelyard.data.catalog.entries.shoes:ENTRY",
         "spam_assassin": "modelyard.data.catalog.entries.spam_assassin:ENTRY",
         "speech_commands": "modelyard.data.catalog.entries.speech_commands:ENTRY",
         "state_of_the_union": "modelyard.data.catalog.entries.state_of_the_union:ENTRY",

@@ -119,8 +119,20 @@ def _normal_knots(sample: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def piece_edges(sample: Floats, pieces: int) -> tuple[float, ...]:
-    """Return rising edges that cut the sample into at most `pieces` equally full pieces; one edge for a constant."""
-    return tuple(np.unique(np.quantile(sample, np.linspace(0.0, 1.0, pieces + 1), method="inverted_cdf")).tolist())
+    """Return rising edges that cut the sample into at most `pieces` pieces; one edge for a constant.
+
+    A value so frequent that it would fill a piece by itself (such as the zeros of a column that is mostly zero) gets
+    an edge of its own; the other edges cut the rest into equally full pieces.
+    """
+    values, counts = np.unique(sample, return_counts=True)
+    frequent = values[counts * pieces > len(sample)][: pieces + 1]
+    rest = sample[~np.isin(sample, frequent)]
+    left = pieces + 1 - len(frequent)
+    edges = frequent
+    if len(rest) and left > 1:
+        spread = np.quantile(rest, np.linspace(0.0, 1.0, left), method="inverted_cdf")
+        edges = np.unique(np.concatenate([frequent, spread]))
+    return tuple(edges.tolist())
 
 
 def piecewise(values: Floats, edges: tuple[float, ...]) -> Floats:

@@ -47,6 +47,7 @@ MEMBERS = {"p/a.txt": b"a", "p/deep/b.txt": b"b", "p/setup.py": b"no", "q/a.txt"
         ("x_1_all.deb", make_deb(make_tar(MEMBERS, "w:gz"), ".gz")),
         ("x_1_all.deb", make_deb(pa.compress(make_tar(MEMBERS, "w"), "zstd", asbytes=True), ".zst")),
     ],
+    ids=["zip", "wheel", "tgz", "tar.xz", "tar.bz2", "tar", "deb of xz", "deb of gz", "deb of zstd"],
 )
 def test_only_the_wanted_members_are_taken(tmp_path, name, content):
     assert is_archive(tmp_path / name)

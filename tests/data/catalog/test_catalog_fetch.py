@@ -116,7 +116,11 @@ def test_another_number_of_rows_is_refused(known, tmp_path):
     assert nothing_is_left(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>please log in</html>", make_tar({"toy-1/other.txt": b""})])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>please log in</html>", make_tar({"toy-1/other.txt": b""})],
+    ids=["nothing", "a page", "another archive"],
+)
 def test_something_else_than_the_archive_is_refused(known, home, tmp_path, content):
     known()
     home.answers["/toy.tar.gz"] = content

@@ -295,3 +295,14 @@ def test_show() -> None:
         "1234567",
         "missing",
     ]
+
+
+def test_a_column_that_is_mostly_zero_still_gets_pieces_where_it_is_not():
+    from modelyard.data.modalities.scaling import piece_edges
+
+    sample = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)])
+    edges = piece_edges(sample, 11)
+    assert edges[:2] == (0.0, 1.0) and edges[-1] == 100.0
+    assert len(edges) == 12
+    assert np.abs(np.diff(edges[1:]) - 9.9).max() < 1.2
+    assert piece_edges(np.full(10, 3.0), 8) == (3.0,)

@@ -15,7 +15,8 @@ _PARTS = {"train": "train", "t10k": "val"}
 
 
 def convert(raw: Path, out: Path) -> None:
-    """Write every sneaker and every ankle boot as a PNG named by its place in Fashion-MNIST."""
+    """Write every sneaker and every ankle boot as a PNG named by its place in Fashion-MNIST, uncompressed so that the
+    files are the same whatever library compresses."""
     for prefix, part in _PARTS.items():
         pixels = _bytes(raw / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
         labels = _bytes(raw / f"{prefix}-labels-idx1-ubyte.gz", 8)
@@ -25,7 +26,7 @@ def convert(raw: Path, out: Path) -> None:
             folder = out / part / kind
             folder.mkdir(parents=True)
             for place in np.flatnonzero(labels == label):
-                Image.fromarray(pixels[place]).save(folder / f"{place:05d}.png")
+                Image.fromarray(pixels[place]).save(folder / f"{place:05d}.png", compress_level=0)
 
 
 def _bytes(path: Path, header: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
@@ -47,5 +48,9 @@ ENTRY = Entry(
     download_bytes=fashion_mnist.ENTRY.download_bytes,
     origins=fashion_mnist.ENTRY.origins,
     notes=("The validation pictures are those of Fashion-MNIST's test split.",),
+    digests={
+        "train": "3df7eddb6f165efe1375950c60002500c93c7c07880530dc36da9d7df9516fad",
+        "val": "00c857df125c716ab075a4a0d2a7086a9a9dcf138a7445fd4920d6d691621d47",
+    },
     convert=convert,
 )

@@ -17,17 +17,18 @@ PRICES = {"Falke": 900.0, "Möwe": 600.0, "Spatz": 350.0}
 
 
 def adverts(count: int) -> list[dict[str, object]]:
-    """Return made-up adverts; kind words add to the price, kilometres and rust take from it."""
+    """Return made-up adverts; praise adds to the price, faults and kilometres take from it, and haggling blurs it."""
     chance = random.Random(1)
     rows: list[dict[str, object]] = []
     for _ in range(count):
         brand, kilometres = chance.choice(list(PRICES)), chance.randint(0, 9000)
         praise, faults = chance.sample(GOOD, chance.randint(0, 2)), chance.sample(BAD, chance.randint(0, 2))
-        price = PRICES[brand] + 120 * len(praise) - 90 * len(faults) - 0.03 * kilometres + chance.gauss(0, 15)  # on average 12 either way
+        price = PRICES[brand] + 120 * len(praise) - 90 * len(faults) - 0.03 * kilometres
+        price = round(price + chance.gauss(0, 15))
         words = [*praise, *faults]
         chance.shuffle(words)
         text = f"Selling my bicycle, {', '.join(words) or 'ask me anything'}."
-        rows.append({"advert": text, "kilometres": kilometres, "brand": brand, "price": round(price)})
+        rows.append({"advert": text, "kilometres": kilometres, "brand": brand, "price": price})
     return rows
 
 
@@ -41,7 +42,7 @@ def main(folder: str = "runs") -> None:
                 "inputs": {"advert": "text", "kilometres": "number", "brand": "category"},
                 "targets": {"price": "number"},
             },
-            "train": {"epochs": 15, "batch_size": 32, "learning_rate": 0.005},
+            "train": {"epochs": 12, "batch_size": 32, "learning_rate": 0.005},
         }
     )
     run = modelyard.train(spec, folder)

@@ -14,7 +14,7 @@ import modelyard
 
 
 def main(folder: str = "runs") -> None:
-    """Train twice with the same demands: after one epoch they are missed, after twenty they are met."""
+    """Train twice with the same demands: after one epoch they are missed, after twenty-five they are met."""
     data = load_breast_cancer(as_frame=True)
     table = data.frame
     table["diagnosis"] = [data.target_names[number] for number in table.pop("target")]
@@ -23,11 +23,11 @@ def main(folder: str = "runs") -> None:
         "name": "gate",
         "data": {"source": table, "targets": ["diagnosis"], "split": {"validation": 0, "test": 0.4}},
         "task": {"type": "classification", "positive": "malignant"},
-        "train": {"learning_rate": 0.001},
-        # On the test split: find nine of ten malignant ones at least, and be honest about probabilities.
-        "evaluate": {"require": {"recall": 0.9, "log_loss": 0.25}, "resamples": 200},
+        "train": {"learning_rate": 0.001, "batch_size": 128},
+        # On the test split: at least 85% of the malignant ones are found, and probabilities mean what they say.
+        "evaluate": {"require": {"recall": 0.85, "log_loss": 0.25}, "resamples": 200},
     }
-    for epochs in (1, 20):
+    for epochs in (1, 25):
         try:
             run = modelyard.train(modelyard.Spec.parse(spec, [f"train.epochs={epochs}"]), folder)
         except modelyard.GateError as refusal:

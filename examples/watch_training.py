@@ -2,8 +2,8 @@
 
     python examples/watch_training.py [FOLDER FOR RUNS]
 
-The function here draws one line an epoch, with a star when the validation loss is the best so far. Data: 1,797 handwritten
-digits of 8 × 8 pixels (comes with scikit-learn).
+The function here draws one line an epoch, with a star when the validation loss is the best so far. Data: 1,797
+handwritten digits of 8 × 8 pixels (comes with scikit-learn).
 """
 
 import sys
@@ -27,7 +27,7 @@ def watch(event: dict[str, Any]) -> None:
 
 
 def main(folder: str = "runs") -> None:
-    """Train for 15 epochs, or fewer when three in a row bring nothing."""
+    """Train for 12 epochs, or fewer when three in a row bring nothing."""
     digits = load_digits()
     spec = modelyard.Spec.parse(
         {
@@ -37,7 +37,7 @@ def main(folder: str = "runs") -> None:
                 "targets": {"digit": "category"},
             },
             "model": {"family": "mlp", "hidden_sizes": [64]},
-            "train": {"epochs": 15, "learning_rate": 0.01, "early_stopping": {"metric": "loss", "patience": 3}},
+            "train": {"epochs": 12, "learning_rate": 0.01, "early_stopping": {"metric": "loss", "patience": 3}},
             "evaluate": {"resamples": 0},
         }
     )

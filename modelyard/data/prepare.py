@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+import modelyard
 from modelyard.core.errors import DataError
 from modelyard.core.files import atomic_directory, cache_directory, digest_bytes, to_json, write_json
 from modelyard.core.records import Record
@@ -132,7 +133,7 @@ def prepare(
     spec = spec.replace(data=data)
     content = digest_bytes("".join(f"{split}:{source.fingerprint()}\n" for split, source in parts.items()).encode())
     settings = data.model_dump(mode="json", exclude={"source"})
-    key = digest_bytes(to_json([FORMAT, content, settings, spec.seed]).encode())
+    key = digest_bytes(to_json([FORMAT, modelyard.__version__, content, settings, spec.seed]).encode())
     folder = cache_directory() / "stores" / key
     reused = (folder / "manifest.json").exists()
     if not reused:

@@ -56,10 +56,16 @@ def _inputs(spec: Mapping[str, Any]) -> str:
     """What is learned from: the names of a few columns, or how many there are of each modality."""
     inputs = (spec.get("data") or {}).get("inputs") or {}
     if len(inputs) <= 4:
-        return listed([f"{column} ({_name(choice)})" for column, choice in inputs.items()])
+        return listed([_described(column, _name(choice)) for column, choice in inputs.items()])
     counts = Counter(_name(choice) for choice in inputs.values())
+    if len(counts) == 1:
+        return f"{count(len(inputs), 'column')} ({next(iter(counts))})"
     kinds = listed([f"{number(many)} {name}" for name, many in counts.most_common()])
     return f"{count(len(inputs), 'column')} ({kinds})"
+
+
+def _described(column: str, modality: str) -> str:
+    return column if modality in ("", column) else f"{column} ({modality})"
 
 
 def _name(choice: Any) -> str:

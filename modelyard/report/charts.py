@@ -73,9 +73,8 @@ def line_chart(
         at = x_scale(mark.at)
         lines.append(element("line", {"class": "mark", "x1": at, "x2": at, "y1": 0, "y2": 100}))
     lines += [_path(curve, x_scale, y_scale) for curve in curves]
-    plot = element(
-        "svg", {"viewBox": "0 0 100 100", "preserveAspectRatio": "none", "aria-hidden": "true", "focusable": "false"}, *lines
-    )  # fmt: skip
+    hidden = {"viewBox": "0 0 100 100", "preserveAspectRatio": "none", "aria-hidden": "true", "focusable": "false"}
+    plot = element("svg", dict(hidden), *lines)
     letters = [
         *(_placed("y-tick", number(y), top=100 - y_scale(y)) for y in y_ticks),
         *(_placed(f"x-tick{_side(x_scale(x))}", text, left=x_scale(x)) for x, text in x_ticks),
@@ -112,9 +111,8 @@ def _path(curve: Curve, x_scale: Scale, y_scale: Scale) -> Drawn:
     if len(places) == 1:  # a line of no length with round ends is a dot, however the plot is stretched
         (x, y), *_ = places
         return element("path", {"class": f"curve dot {curve.kind}", "d": f"M{x:.2f} {y:.2f}h0"})
-    return element(
-        "path", {"class": f"curve {curve.kind}", "d": "".join(f"{'L' if i else 'M'}{x:.2f} {y:.2f}" for i, (x, y) in enumerate(places))}
-    )  # fmt: skip
+    drawn = "".join(f"{'L' if index else 'M'}{x:.2f} {y:.2f}" for index, (x, y) in enumerate(places))
+    return element("path", {"class": f"curve {curve.kind}", "d": drawn})
 
 
 def _end_names(curves: Sequence[Curve], y_scale: Scale) -> list[Drawn]:

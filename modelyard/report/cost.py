@@ -33,7 +33,10 @@ def view_commands(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]
         "commands": [
             ("Train it again, from the spec in this bundle.", f"modelyard train runs/{name}-…/bundle/spec.yaml"),
             ("Prove that no file of the bundle was altered.", f"modelyard bundle verify runs/{name}-…/bundle"),
-            ("Measure it on other rows whose answers are known.", f"modelyard evaluate runs/{name}-…/bundle --data ROWS"),
+            (
+                "Measure it on other rows whose answers are known.",
+                f"modelyard evaluate runs/{name}-…/bundle --data ROWS",
+            ),
             ("Get answers.", f"modelyard predict runs/{name}-…/bundle --input ROWS"),
         ],
         "seed": spec.get("seed"),

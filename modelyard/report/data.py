@@ -1,4 +1,4 @@
-"""Section: the data. Rows by split, what each column was taken for and what was learned of it, labels, rows left out."""
+"""Section: the data. Rows by split, what each column was taken for and what it taught, labels, rows left out."""
 
 from __future__ import annotations
 
@@ -166,16 +166,15 @@ def _range(column: str, summary: Mapping[str, Any]) -> Drawn | None:
 # -- labels -----------------------------------------------------------------------------------------------------------
 
 
-def _distribution(
-    target: str, counts: Mapping[str, Mapping[str, int]], splits: Mapping[str, int]
-) -> dict[str, Any]:
+def _distribution(target: str, counts: Mapping[str, Mapping[str, int]], splits: Mapping[str, int]) -> dict[str, Any]:
     """How often each label occurs in each split, the most frequent in training first."""
     present = [split for split in splits if split in counts]
     first = counts[present[0]] if present else {}
     names = list(dict.fromkeys(name for split in present for name in counts[split]))
     names.sort(key=lambda name: -first.get(name, 0))
     totals = {split: sum(counts[split].values()) for split in present}
-    widest = max((counts[split][name] / totals[split] for split in present for name in counts[split] if totals[split]), default=1) or 1  # fmt: skip
+    shares = [many / totals[split] for split in present if totals[split] for many in counts[split].values()]
+    widest = max(shares, default=0.0) or 1.0
     lines = [
         {
             "name": label(name),
@@ -193,12 +192,12 @@ def _distribution(
     }
 
 
-def _share(split: str, many: int, total: int, widest: float) -> dict[str, str]:
+def _share(split: str, many: int, total: int, widest: float) -> dict[str, Any]:
     share = many / total if total else 0.0
     return {
         "split": split,
         "rows": number(many),
         "share": percent(share),
-        "width": f"{100 * share / widest:.1f}%",
-        "none": "" if many else "yes",
+        "share_of_bar": f"{share / widest:.3f}",
+        "none": not many,
     }

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from modelyard.report.formatting import count, finite
 
-__all__ = ["Confused", "Evidence", "form_of", "frequent_confusions", "headline", "in_order", "rows_of"]
+__all__ = ["Confused", "Evidence", "form_of", "frequent_confusions", "headline", "in_order", "rows_of", "split_class"]
 
 Evidence = Mapping[str, Any]
 """Records as plain dicts, by name: what a bundle's `evidence/` folder holds."""
@@ -55,6 +55,12 @@ def rows_of(evaluation: Mapping[str, Any], many: Any = None) -> str:
         name = {"train": "training"}.get(split, split)
         return count(many, f"{name} row")
     return f"{count(many, 'row')} of {split}"
+
+
+def split_class(evaluation: Mapping[str, Any], judges: bool) -> str:
+    """Return the classes an evaluation is drawn with: the colour of its split, full or hollow."""
+    split = evaluation.get("split")
+    return f"{'judged' if judges else 'second'} split-{split if split in ('train', 'validation', 'test') else 'other'}"
 
 
 def frequent_confusions(evaluation: Mapping[str, Any], most: int) -> list[Confused]:

@@ -47,7 +47,7 @@ def number(value: Any, digits: int = 4, trim: bool = True) -> str:
         mantissa = _trim(mantissa) if trim else mantissa
         return f"{_sign(mantissa)} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
     # in a column of values near 1 the points stand below each other: 1.2340, 0.9871, 0.0511
-    decimals = digits if not trim and -3 <= size < 1 else max(0, digits - 1 - size)
+    decimals = digits if not trim and -4 <= size < 1 else max(0, digits - 1 - size)
     text = f"{value:,.{decimals}f}"
     return _sign(_trim(text) if trim else text)
 

@@ -16,6 +16,8 @@ from modelyard.report.svg import Drawn, element
 __all__ = ["LEVELS", "heat_map", "level_of"]
 
 LEVELS = 8
+_DEEP = 6
+"""Level from which letters on a cell are light: style.css keeps both sides readable."""
 _WITH_NUMBERS = 12
 """Labels up to which cells hold their counts."""
 _LETTERS = 18
@@ -25,11 +27,11 @@ _LETTERS = 18
 def heat_map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Drawn:
     """Return the picture of a confusion table; `counts[i][j]` rows of label i were answered with label j."""
     size = len(labels)
-    cell = max(10, min(46, 620 // max(size, 1)))
+    cell = max(10, min(72, (380 + 6 * size) // max(size, 1)))
     letter = min(13, max(9, cell - 1))
     names = [_cut(label(name)) for name in labels]
-    margin = round(max((len(name) for name in names), default=1) * letter * 0.58) + 10
-    slanted = cell < 34 or margin > cell + 14
+    margin = round(max((len(name) for name in names), default=1) * letter * 0.64) + 10
+    slanted = margin > cell + 10
     top = (round(margin * 0.75) if cell >= 16 else margin) + 4 if slanted else letter + 10
     right = round(margin * 0.7) if slanted and cell >= 16 else 6
     side = cell * size
@@ -44,10 +46,13 @@ def heat_map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Drawn:
             kind = "right" if i == j else "wrong"
             grid.setdefault((kind, level), []).append(f"M{j} {i}h1v1h-1z")
             if size <= _WITH_NUMBERS:
-                deep = " deep" if level > LEVELS * 0.6 else ""
+                deep = " deep" if level >= _DEEP else ""
                 x, y = cell * (j + 0.5), cell * (i + 0.5)
                 written.append(element("text", {"class": f"cell{deep}", "x": x, "y": y}, number(many)))
-    cells = [element("path", {"class": f"{kind} level-{level}", "d": "".join(paths)}) for (kind, level), paths in sorted(grid.items())]  # fmt: skip
+    cells = [
+        element("path", {"class": f"{kind} level-{level}", "d": "".join(paths)})
+        for (kind, level), paths in sorted(grid.items())
+    ]
     inside = [
         element("rect", {"class": "ground", "width": side, "height": side}),
         element("g", {"transform": f"scale({cell})"}, *cells),
@@ -67,8 +72,8 @@ def heat_map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Drawn:
             "viewBox": f"{-margin} {-top} {width} {height}",
             "font-size": letter,
             "role": "img",
-            "aria-label": f"Heat map of {size} labels: true labels in rows, answers in columns; {number(wrong)} mistakes. "
-            "The table of confusions that follows names the most frequent ones.",
+            "aria-label": f"Heat map of {size} labels: true ones in rows, answers in columns; {number(wrong)} mistakes."
+            " The table of confusions that follows names the most frequent ones.",
             "data-labels": json.dumps([label(name) for name in labels], ensure_ascii=False),
             "data-counts": json.dumps(counts, separators=(",", ":")),
             "data-cell": cell,

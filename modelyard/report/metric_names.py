@@ -20,34 +20,33 @@ class MetricName:
     share: bool = False
     """Whether it is written as a percentage."""
     low: float | None = None
-    """The worst (or, for errors, the best) it can be; None when there is no bound."""
+    """The least it can be; None when there is no bound."""
     high: float | None = None
-    better: str = ""
-    """`higher` or `lower`, for values that stand without a record that says so."""
+    """The greatest it can be."""
 
 
 _NAMES = {
-    "loss": MetricName("Loss", "what training makes small", low=0, better="lower"),
+    "loss": MetricName("Loss", "what training makes small", low=0),
     "accuracy": MetricName("Accuracy", "share of rows answered rightly", True, 0, 1),
     "balanced_accuracy": MetricName("Balanced accuracy", "mean of the labels’ recalls", True, 0, 1),
     "top_5_accuracy": MetricName("Top-5 accuracy", "true label among the five most probable", True, 0, 1),
     "subset_accuracy": MetricName("Subset accuracy", "share of rows with all labels right", True, 0, 1),
-    "precision": MetricName("Precision", "of those answered with a label, the share that is of it", True, 0, 1),
-    "recall": MetricName("Recall", "of those of a label, the share that was found", True, 0, 1),
+    "precision": MetricName("Precision", "share of a label’s answers that are right", True, 0, 1),
+    "recall": MetricName("Recall", "share of a label’s rows that are found", True, 0, 1),
     "f1": MetricName("F1", "harmonic mean of precision and recall", False, 0, 1),
     "macro_f1": MetricName("Macro F1", "F1, each label counting the same", False, 0, 1),
     "micro_f1": MetricName("Micro F1", "F1 of all yes-or-no questions together", False, 0, 1),
     "matthews": MetricName("Matthews correlation", "of truth and answer; 0 is chance", False, -1, 1),
     "roc_auc": MetricName("ROC AUC", "chance that a row of the label ranks above another", False, 0, 1),
     "average_precision": MetricName("Average precision", "precision averaged down the ranking", False, 0, 1),
-    "log_loss": MetricName("Log loss", "surprise at the true label", False, 0, None, "lower"),
-    "brier": MetricName("Brier score", "squared error of the probabilities", False, 0, None, "lower"),
-    "hamming_loss": MetricName("Hamming loss", "share of yes-or-no questions answered wrongly", True, 0, 1, "lower"),
+    "log_loss": MetricName("Log loss", "surprise at the true label", False, 0),
+    "brier": MetricName("Brier score", "squared error of the probabilities", False, 0),
+    "hamming_loss": MetricName("Hamming loss", "share of yes-or-no questions answered wrongly", True, 0, 1),
     "r2": MetricName("R²", "share of the target’s variance explained", False, None, 1),
-    "rmse": MetricName("Root mean squared error", "in the target’s units", False, 0, None, "lower"),
-    "mae": MetricName("Mean absolute error", "in the target’s units", False, 0, None, "lower"),
-    "median_absolute_error": MetricName("Median absolute error", "half of the rows are nearer", False, 0, None, "lower"),
-    "mape": MetricName("Mean absolute percentage error", "as a share of the target", True, 0, None, "lower"),
+    "rmse": MetricName("Root mean squared error", "in the target’s units", False, 0),
+    "mae": MetricName("Mean absolute error", "in the target’s units", False, 0),
+    "median_absolute_error": MetricName("Median absolute error", "half of the rows are nearer", False, 0),
+    "mape": MetricName("Mean absolute percentage error", "as a share of the target", True, 0),
 }
 
 

@@ -1,4 +1,4 @@
-"""Section: the worst mistakes, shown as what they are: pictures, texts, rows; each named so that it can be looked up."""
+"""Section: the worst mistakes, shown as what they are (pictures, texts, rows) and named so that they can be found."""
 
 from __future__ import annotations
 
@@ -119,7 +119,13 @@ def _picture(value: Mapping[str, Any], budget: _Budget) -> dict[str, Any] | None
     if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n" or not budget.take(len(png)):
         return None
     width, height = struct.unpack(">II", head[16:24])
-    return {"png": png, "text": str(value.get("text") or ""), "width": width, "height": height, "sharp": width <= _SHARP}
+    return {
+        "png": png,
+        "text": str(value.get("text") or ""),
+        "width": width,
+        "height": height,
+        "sharp": width <= _SHARP,
+    }
 
 
 def _text(text: str) -> dict[str, str]:

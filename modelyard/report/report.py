@@ -58,15 +58,19 @@ def render(spec: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
         evidence: Records as plain dicts, as the files of a bundle's `evidence/` folder hold them: `data`, `training`,
             `metrics` (a list of evaluations), `baseline`, `environment`. What is absent is left out of the page.
     """
-    sections = [(section, section.view(spec, evidence)) for section in _SECTIONS]
-    page = _environment().get_template("page.html").render(
-        name=spec.get("name") or "model",
-        targets=targets_of(spec),
-        sections=[{"name": one.name, "title": one.title, "template": one.template, "it": it} for one, it in sections if it is not None],
-        style=Drawn(_text("style.css")),
-        script=Drawn(_text("script.js")),
-        script_digest=_digest(_text("script.js")),
-    )  # fmt: skip
+    views = [(section, section.view(spec, evidence)) for section in _SECTIONS]
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            name=spec.get("name") or "model",
+            targets=targets_of(spec),
+            sections=[{**section._asdict(), "it": it} for section, it in views if it is not None],
+            style=Drawn(_text("style.css")),
+            script=Drawn(_text("script.js")),
+            script_digest=_digest(_text("script.js")),
+        )
+    )
     # a file's name may hold bytes that are no text; they are shown as what they are
     return page.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
 

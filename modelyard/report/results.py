@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelyard.report.evaluations import Evidence, form_of, frequent_confusions, in_order, rows_of, trivial_answer
-from modelyard.report.formatting import MISSING, duration, finite, label, number, percent
+from modelyard.report.evaluations import Evidence, form_of, frequent_confusions, in_order, rows_of, split_class
+from modelyard.report.formatting import MISSING, finite, label, number, percent
 from modelyard.report.heatmap import heat_map
 from modelyard.report.metric_names import name_of, value_of
 from modelyard.report.scales import Scale, linear
 from modelyard.report.strips import Interval, interval_strip
 from modelyard.report.svg import Drawn
+from modelyard.report.words import trivial_answer
 
 __all__ = ["MOST_LABELS", "scale_of", "view"]
 
@@ -25,17 +26,18 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any] | None:
     evaluations = in_order(evidence)
     if not evaluations:
         return None
+    trivial = trivial_answer(evaluations[0], evidence)
     return {
-        "splits": [_split(evaluation) for evaluation in evaluations],
+        "splits": [_split(evaluation, not index) for index, evaluation in enumerate(evaluations)],
         "metrics": _metrics(evaluations),
         "confidence": percent(evaluations[0].get("confidence")).replace(".0%", "%"),
-        "trivial": trivial_answer(evaluations[0], evidence).rstrip(",").replace("Always", "always", 1),
+        "trivial": trivial[:1].lower() + trivial[1:].rstrip(","),
         "parts": [_part(evaluation) for evaluation in evaluations],
     }
 
 
 def scale_of(metric: str, values: Sequence[float | None]) -> Scale:
-    """Return the scale a metric's values are placed on: its own bounds where it has them, else what holds the values."""
+    """Return the scale of a metric's values: its own bounds where it has them, else what holds the values."""
     name = name_of(metric)
     bounds = [bound for bound in (name.low, name.high) if bound is not None]
     scale = linear([value for value in values if value is not None], bounds or [0.0])
@@ -45,25 +47,26 @@ def scale_of(metric: str, values: Sequence[float | None]) -> Scale:
 # -- all metrics ------------------------------------------------------------------------------------------------------
 
 
-def _split(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _split(evaluation: Mapping[str, Any], judges: bool) -> dict[str, Any]:
     return {
         "name": str(evaluation.get("split", "")),
         "rows": rows_of(evaluation),
-        "seconds": duration(evaluation.get("seconds")),
+        "kind": split_class(evaluation, judges),
     }
 
 
 def _metrics(evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One line a metric, with a cell for each evaluation."""
     by_name = [{metric["name"]: metric for metric in evaluation.get("metrics") or []} for evaluation in evaluations]
+    kinds = [split_class(evaluation, not index) for index, evaluation in enumerate(evaluations)]
     names = list(dict.fromkeys(name for metrics in by_name for name in metrics))
-    return [_metric(name, [metrics.get(name) or {} for metrics in by_name]) for name in names]
+    return [_metric(name, [metrics.get(name) or {} for metrics in by_name], kinds) for name in names]
 
 
-def _metric(name: str, measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _metric(name: str, measured: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> dict[str, Any]:
     intervals = [
-        Interval("other" if index else "judged", *(finite(one.get(key)) for key in ("value", "low", "high", "baseline")))
-        for index, one in enumerate(measured)
+        Interval(kind, *(finite(one.get(key)) for key in ("value", "low", "high", "baseline")))
+        for kind, one in zip(kinds, measured, strict=True)
     ]
     cells = [_cell(name, one) for one in measured]
     scale = scale_of(name, [value for one in intervals for value in (one.value, one.low, one.high, one.baseline)])
@@ -112,7 +115,7 @@ def _part(evaluation: Mapping[str, Any]) -> dict[str, Any]:
                 "rows": number(pair.rows),
                 "of": number(pair.of),
                 "share": percent(pair.rows / pair.of),
-                "width": f"{100 * pair.rows / pair.of:.1f}%",
+                "bar": f"{pair.rows / pair.of:.3f}",
             }
             for pair in pairs
         ],
@@ -148,5 +151,5 @@ def _label_cell(key: str, value: Any) -> dict[str, Any]:
     return {
         "text": value_of(key, value),
         "sort": "" if known is None else repr(known),
-        "width": f"{100 * known:.1f}%" if known is not None and bounded else "",
+        "bar": f"{known:.3f}" if known is not None and bounded else "",
     }

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from modelyard.report.scales import Scale
 from modelyard.report.svg import Drawn, element
 
-__all__ = ["Interval", "difference_strip", "interval_strip", "range_strip", "stacked_bar"]
+__all__ = ["Interval", "difference_strip", "inside", "interval_strip", "range_strip", "stacked_bar"]
+
+_MARGIN = 2.0
+"""Room at both ends for what is drawn around a place, in percent."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Interval:
     """A value with what is known about it."""
 
     kind: str
-    """Class that gives the colour: `judged` or `other`."""
+    """Classes that give the look: the colour of its split, and `judged` or `second`."""
     value: float | None
     low: float | None
     high: float | None
@@ -29,16 +32,17 @@ class Interval:
 def interval_strip(intervals: Sequence[Interval], scale: Scale, spoken: str, row: int = 14) -> Drawn:
     """Return intervals below each other: a bar from low to high, a dot at the value, a tick at the baseline."""
     height = row * len(intervals)
-    parts = [element("line", {"class": "axis", "x1": "0%", "x2": "100%", "y1": height - 0.5, "y2": height - 0.5})]
+    parts = [_line("axis", "0%", "100%", height - 0.5, height - 0.5)]
     for index, interval in enumerate(intervals):
         middle = row * (index + 0.5)
         if interval.baseline is not None:
             at = _place(scale, interval.baseline)
-            parts.append(element("line", {"class": "baseline", "x1": at, "x2": at, "y1": middle - row * 0.42, "y2": middle + row * 0.42}))  # fmt: skip
+            parts.append(_line("baseline", at, at, middle - 0.42 * row, middle + 0.42 * row))
         if interval.low is not None and interval.high is not None:
-            parts.append(element("line", {"class": f"interval {interval.kind}", "x1": _place(scale, interval.low), "x2": _place(scale, interval.high), "y1": middle, "y2": middle}))  # fmt: skip
+            ends = _place(scale, interval.low), _place(scale, interval.high)
+            parts.append(_line(f"interval {interval.kind}", *ends, middle, middle))
         if interval.value is not None:
-            parts.append(element("circle", {"class": f"value {interval.kind}", "cx": _place(scale, interval.value), "cy": middle, "r": row * 0.29}))  # fmt: skip
+            parts.append(_dot(f"value {interval.kind}", _place(scale, interval.value), middle, 0.29 * row))
     return _strip("strip", height, spoken, parts)
 
 
@@ -48,25 +52,25 @@ def range_strip(low: float, high: float, mean: float, deviation: float, middle: 
     if not low < high:
         return Drawn("")
     scale = Scale(low, high)
-    left, right = _inner(scale, max(low, mean - deviation)), _inner(scale, min(high, mean + deviation))
+    left, right = (inside(scale(end)) for end in (max(low, mean - deviation), min(high, mean + deviation)))
     parts = [
-        element("line", {"class": "axis", "x1": "2%", "x2": "98%", "y1": 7, "y2": 7}),
-        element("rect", {"class": "spread", "x": f"{left:.2f}%", "width": f"{max(0.5, right - left):.2f}%", "y": 4, "height": 6}),
-    ]  # fmt: skip
+        _line("axis", f"{_MARGIN}%", f"{100 - _MARGIN}%", 7, 7),
+        _bar("spread", left, max(0.5, right - left), 4, 6),
+    ]
     if middle is not None:
-        at = f"{_inner(scale, middle):.2f}%"
-        parts.append(element("line", {"class": "median", "x1": at, "x2": at, "y1": 1.5, "y2": 12.5}))
+        at = _place(scale, middle)
+        parts.append(_line("median", at, at, 1.5, 12.5))
     return _strip("strip range", 14, spoken, parts)
 
 
 def difference_strip(true: float, answered: float, scale: Scale, spoken: str) -> Drawn:
     """Return a true number (ring) and the answer (dot), with the error between them as a line."""
-    ends = [f"{_inner(scale, value):.2f}%" for value in (true, answered)]
+    left, right = _place(scale, true), _place(scale, answered)
     parts = [
-        element("line", {"class": "axis", "x1": "0%", "x2": "100%", "y1": 8, "y2": 8}),
-        element("line", {"class": "error", "x1": ends[0], "x2": ends[1], "y1": 8, "y2": 8}),
-        element("circle", {"class": "true", "cx": ends[0], "cy": 8, "r": 4.5}),
-        element("circle", {"class": "answered", "cx": ends[1], "cy": 8, "r": 4.5}),
+        _line("axis", "0%", "100%", 8, 8),
+        _line("error", left, right, 8, 8),
+        _dot("true", left, 8, 4.5),
+        _dot("answered", right, 8, 4.5),
     ]
     return _strip("strip", 16, spoken, parts)
 
@@ -75,19 +79,33 @@ def stacked_bar(shares: Sequence[tuple[str, float]], spoken: str) -> Drawn:
     """Return one bar cut into parts; each is a class for its colour and a share of the whole."""
     parts, start = [], 0.0
     for kind, share in shares:
-        parts.append(element("rect", {"class": kind, "x": f"{100 * start:.3f}%", "width": f"{100 * share:.3f}%", "y": 0, "height": 22}))  # fmt: skip
+        parts.append(_bar(kind, 100 * start, 100 * share, 0, 22))
         start += share
     return _strip("strip stacked", 22, spoken, parts)
 
 
-def _strip(kind: str, height: float, spoken: str, parts: Sequence[Drawn]) -> Drawn:
-    return element("svg", {"class": kind, "width": "100%", "height": height, "role": "img", "aria-label": spoken}, *parts)
-
-
-def _inner(scale: Scale, value: float) -> float:
-    """A place with room for what is drawn around it at both ends."""
-    return 2 + 0.96 * min(100.0, max(0.0, scale(value)))
+def inside(place: float) -> float:
+    """Return a place in percent, moved in so that what is drawn around it has room."""
+    return _MARGIN + (1 - _MARGIN / 50) * min(100.0, max(0.0, place))
 
 
 def _place(scale: Scale, value: float) -> str:
-    return f"{_inner(scale, value):.2f}%"
+    return f"{inside(scale(value)):.2f}%"
+
+
+def _line(kind: str, x1: str, x2: str, y1: float, y2: float) -> Drawn:
+    return element("line", {"class": kind, "x1": x1, "x2": x2, "y1": y1, "y2": y2})
+
+
+def _dot(kind: str, x: str, y: float, radius: float) -> Drawn:
+    return element("circle", {"class": kind, "cx": x, "cy": y, "r": radius})
+
+
+def _bar(kind: str, left: float, width: float, top: float, height: float) -> Drawn:
+    return element("rect", {"class": kind, "x": f"{left:.2f}%", "width": f"{width:.2f}%", "y": top, "height": height})
+
+
+def _strip(kind: str, height: float, spoken: str, parts: Sequence[Drawn]) -> Drawn:
+    return element(
+        "svg", {"class": kind, "width": "100%", "height": height, "role": "img", "aria-label": spoken}, *parts
+    )

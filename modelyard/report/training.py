@@ -68,10 +68,7 @@ def _curves(epochs: Epochs, metric: str, kept: Any) -> dict[str, Any] | None:
     values_ = [y for curve in curves for _, y in curve.points]
     positive = min(values_) > 0
     log = metric == "loss" and positive and max(values_) / min(values_) > 30
-    hover = [
-        (float(epoch["epoch"]), [f"epoch {epoch['epoch']}", *(_said(split, epoch, metric) for split in _SPLITS if epoch.get(split))])
-        for epoch in _thinned(epochs)
-    ]  # fmt: skip
+    hover = [(float(epoch["epoch"]), _told(epoch, metric)) for epoch in _thinned(epochs)]
     chart = line_chart(
         f"{title} by epoch",
         curves,
@@ -93,8 +90,16 @@ def _rates(epochs: Epochs, kept: Any) -> Drawn | None:
     scale = linear([y for _, y in known], [0.0])
     hover = [(x, [f"epoch {x:g}", f"learning rate {number(y)}"]) for x, y in thin(known)]
     curve = Curve("", "plain", known)
-    ticks = _epoch_ticks(epochs)
-    return line_chart("Learning rate at the end of each epoch", [curve], _epoch_scale(epochs), scale, ticks, hover, _mark(epochs, kept), "epoch")  # fmt: skip
+    return line_chart(
+        "Learning rate at the end of each epoch",
+        [curve],
+        _epoch_scale(epochs),
+        scale,
+        _epoch_ticks(epochs),
+        hover,
+        _mark(epochs, kept),
+        "epoch",
+    )
 
 
 def _search(search: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -113,7 +118,9 @@ def _search(search: Mapping[str, Any]) -> dict[str, Any] | None:
     curve = Curve("", "plain", [(x, y) for x, y in points if y <= y_scale.high])
     mark = None if suggestion is None or suggestion <= 0 else Mark(suggestion, f"chosen: {number(suggestion, 2)}")
     ticks = [(tick, number(tick, 2)) for tick in x_scale.ticks()]
-    chart = line_chart("Loss by learning rate", [curve], x_scale, y_scale, ticks, hover, mark, "learning rate, logarithmic")
+    chart = line_chart(
+        "Loss by learning rate", [curve], x_scale, y_scale, ticks, hover, mark, "learning rate, logarithmic"
+    )
     return {"chart": chart, "suggestion": number(suggestion, 2)}
 
 
@@ -126,25 +133,32 @@ def _table(epochs: Epochs, kept: Any, metric: str | None) -> dict[str, Any]:
         if any(name in (epoch.get(split) or {}) for epoch in epochs)
     ]
     step = max(1, -(-len(epochs) // _TABLE))
-    chosen = [epoch for index, epoch in enumerate(epochs) if index % step == 0 or epoch["epoch"] == kept or index == len(epochs) - 1]  # fmt: skip
+    last = len(epochs) - 1
+    chosen = [epoch for i, epoch in enumerate(epochs) if i % step == 0 or i == last or epoch["epoch"] == kept]
     return {
         "columns": [column["title"] for column in columns],
         "rows": [
             {
                 "epoch": epoch["epoch"],
                 "kept": epoch["epoch"] == kept,
-                "cells": [value_of(column["metric"], (epoch.get(column["split"]) or {}).get(column["metric"])) for column in columns],
+                "cells": [_cell(epoch, column["split"], column["metric"]) for column in columns],
                 "rate": number(epoch.get("learning_rate")),
                 "seconds": duration(epoch.get("seconds")),
                 "speed": rate(epoch.get("rows_per_second")),
             }
             for epoch in chosen
         ],
-    }  # fmt: skip
+    }
 
 
-def _said(split: str, epoch: Mapping[str, Any], metric: str) -> str:
-    return f"{split} {value_of(metric, (epoch.get(split) or {}).get(metric))}"
+def _cell(epoch: Mapping[str, Any], split: str, metric: str) -> str:
+    return value_of(metric, (epoch.get(split) or {}).get(metric))
+
+
+def _told(epoch: Mapping[str, Any], metric: str) -> list[str]:
+    """What is shown at an epoch."""
+    values = {split: epoch[split].get(metric) for split in _SPLITS if epoch.get(split)}
+    return [f"epoch {epoch['epoch']}", *(f"{split} {value_of(metric, value)}" for split, value in values.items())]
 
 
 def _thinned(epochs: Epochs) -> list[Mapping[str, Any]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelyard.report.evaluations import Evidence, headline, in_order, rows_of
+from modelyard.report.evaluations import Evidence, headline, in_order, rows_of, split_class
 from modelyard.report.formatting import MISSING, finite, percent
 from modelyard.report.metric_names import name_of, value_of
 from modelyard.report.results import scale_of
-from modelyard.report.strips import Interval, interval_strip
+from modelyard.report.strips import Interval, inside, interval_strip
 from modelyard.report.svg import Drawn, element
 from modelyard.report.words import compare, findings, judgement
 
@@ -44,8 +44,9 @@ def _figure(measured: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str, 
     if baseline is not None:
         spoken += f"; the trivial answer has {texts['baseline']}"
     scale = scale_of(name, [value, low, high, baseline])
-    strip = interval_strip([Interval("judged", value, low, high, baseline)], scale, spoken, row=30)
+    strip = interval_strip([Interval(split_class(judge, True), value, low, high, baseline)], scale, spoken, row=30)
     return {
+        "kind": split_class(judge, True),
         "name": name_of(name).title,
         "rows": rows_of(judge),
         "better": "higher is better" if measured.get("higher_is_better", True) else "lower is better",
@@ -61,6 +62,6 @@ def _figure(measured: Mapping[str, Any], judge: Mapping[str, Any]) -> dict[str, 
 
 def _at(place: float, text: str) -> Drawn:
     """A label below a place of the strip, on the side where there is room."""
-    at = 2 + 0.96 * min(100.0, max(0.0, place))
+    at = inside(place)
     side = f"left:{at:.2f}%" if at < 60 else f"right:{100 - at:.2f}%"
     return element("span", {"class": "baseline-label", "style": side}, text)

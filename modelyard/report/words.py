@@ -28,7 +28,7 @@ class Finding:
 
 
 def compare(measured: Mapping[str, Any]) -> Standing:
-    """Say how a metric stands against its baseline; beyond doubt means that the whole interval is on the better side."""
+    """Say how a metric stands against its baseline; `better` when the whole interval is on the better side."""
     value, baseline = finite(measured.get("value")), finite(measured.get("baseline"))
     if value is None or baseline is None:
         return "alone"
@@ -75,7 +75,7 @@ def judgement(evidence: Evidence) -> tuple[str, list[str]]:
 
 
 def findings(spec: Mapping[str, Any], evidence: Evidence) -> list[Finding]:
-    """Return what else stands out, in the order in which it matters."""
+    """Return what else stands out, what needs care first."""
     evaluations = in_order(evidence)
     judge = evaluations[0] if evaluations else None
     found: list[Finding | None] = []
@@ -85,7 +85,8 @@ def findings(spec: Mapping[str, Any], evidence: Evidence) -> list[Finding]:
     if training:
         found.append(Finding(*on_learning(training, _first_metric(judge))))
     found += [_left_out(evidence.get("data") or {}), *(_unmeasured(one) for one in evaluations)]
-    return [one for one in found if one is not None]
+    order = {"caution": 0, "neutral": 1, "good": 2}
+    return sorted((one for one in found if one is not None), key=lambda one: order[one.kind])
 
 
 # -- against the trivial answer ---------------------------------------------------------------------------------------
@@ -145,7 +146,8 @@ def _first_metric(judge: Mapping[str, Any] | None) -> str | None:
 
 def _required(spec: Mapping[str, Any], judge: Mapping[str, Any]) -> Finding | None:
     required: Mapping[str, Any] = (spec.get("evaluate") or {}).get("require") or {}
-    missed, kept = [], []
+    missed: list[str] = []
+    kept: list[str] = []
     for measured in judge.get("metrics") or []:
         wanted = required.get(measured["name"])
         value = finite(measured.get("value"))
@@ -183,7 +185,7 @@ def _weakest(judge: Mapping[str, Any]) -> Finding | None:
         return Finding("good", "Every label was found", "No label has a mistake on these rows.")
     worst = min(known, key=lambda entry: entry["f1"])
     return Finding(
-        "neutral",
+        "neutral" if worst.get("recall") else "caution",
         "Weakest label",
         f"{quoted(worst['name'])}: {percent(worst.get('recall'))} of its {count(worst['rows'], 'row')} were found, "
         + (f"and {percent(worst['precision'])} of the rows answered so are of it."

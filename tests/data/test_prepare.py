@@ -1,0 +1,195 @@
+"""From files to stored columns: what is fitted comes from training rows alone, and every row keeps its name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modelyard.core.errors import DataError, SpecError
+from modelyard.data.batch import Batch, Mix
+from modelyard.data.loader import Loader
+from modelyard.data.modalities.base import Ragged
+from modelyard.data.prepare import prepare
+from modelyard.data.store import SplitStore, take
+from modelyard.spec.spec import Spec
+
+
+def prepared(data, seed=0):
+    return prepare(Spec.parse({"name": "t", "seed": seed, "data": data}))
+
+
+def table(count=200):
+    rng = np.random.default_rng(0)
+    return [
+        {"age": float(rng.integers(18, 90)), "city": str(rng.choice(["Ulm", "Jena", "Bonn"])), "text": f"word{i % 9} and more", "y": "ab"[i % 2]}
+        for i in range(count)
+    ]
+
+
+def test_what_is_fitted_does_not_change_when_test_rows_do(tmp_path):
+    """Fitted state comes from the training split alone: other test rows, the same state, bit for bit."""
+    train, test = table(), table(50)
+    first = prepared({"source": {"train": train, "test": test}, "targets": ["y"], "split": {"validation": 0}})
+    for row in test:
+        row.update(age=1e6, city="Atlantis", text="nothing seen before")
+    second = prepared({"source": {"train": train, "test": test}, "targets": ["y"], "split": {"validation": 0}})
+    states = [{name: content for name, content in one.fitted.files().items()} for one in (first, second)]
+    assert states[0] == states[1]
+
+
+def test_every_stored_row_knows_its_file_and_position(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("age,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(100)))
+    found = prepared({"source": str(path), "inputs": {"age": {"type": "number", "scale": "none"}}, "targets": ["y"]})
+    assert found.record.files == [str(path)]
+    seen = []
+    for split in found.splits.values():
+        positions = split.columns["row.position"]
+        assert np.array_equal(split.columns["numbers"][:, 0], positions.astype(np.float32)), "age is the position"
+        seen += positions.tolist()
+    assert sorted(seen) == list(range(100))
+
+
+def test_numbers_and_categories_are_stored_as_one_matrix_each():
+    found = prepared({"source": table(), "targets": ["y"]})
+    train = found.splits["train"]
+    assert train.columns["numbers"].shape == (160, 1) and train.columns["categories"].shape == (160, 2)
+    assert [(one.kind, one.columns) for one in found.fitted.describe()] == [
+        ("numbers", ("age",)),
+        ("categories", ("city", "text")),
+    ]
+
+
+def test_labels_are_counted_by_split():
+    found = prepared({"source": table(), "targets": ["y"]})
+    assert found.record.labels == {"y": {"train": {"a": 80, "b": 80}, "validation": {"a": 10, "b": 10}, "test": {"a": 10, "b": 10}}}
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        ({"source": "nowhere.csv", "targets": ["y"]}, DataError, "nowhere.csv"),
+        ({"source": "catalog:minst", "targets": ["y"]}, Exception, "did you mean 'mnist'"),
+        ({"targets": ["y"]}, SpecError, "data.source: is required"),
+        ({"source": [{"a": 1.0, "y": "b"}]}, SpecError, "says no column to predict; columns: a, y"),
+        ({"source": [{"a": 1.0, "y": "b"}], "targets": ["y"], "inputs": ["y"]}, SpecError, "is a target"),
+        ({"source": [{"a": float(i), "y": "b"} for i in range(9)], "targets": {"y": "category"}}, DataError, "one"),
+        ({"source": [{"a": float(i), "y": None} for i in range(9)], "targets": {"y": "category"}}, DataError, "no rows are left"),
+        ({"source": [], "targets": ["y"]}, DataError, ""),
+        ({"source": table(20), "targets": ["y"], "split": {"validation": 0.5, "test": 0.5}}, SpecError, "take all rows"),
+        ({"source": table(20), "targets": ["y"], "split": {"method": "group"}}, SpecError, "data.split.by"),
+    ],
+)
+def test_data_that_cannot_be_used_is_refused_with_a_reason(data, error, message):
+    with pytest.raises(error) as caught:
+        prepared(data)
+    assert message in str(caught.value)
+
+
+def test_a_csv_with_only_a_header_has_no_rows(tmp_path):
+    path = tmp_path / "empty.csv"
+    path.write_text("a,y\n")
+    with pytest.raises(DataError, match=r"no rows; columns: a, y"):
+        prepared({"source": str(path), "targets": ["y"]})
+
+
+def test_an_image_that_cannot_be_read_is_named_and_can_be_dropped(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for index in range(12):
+            Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(tmp_path / label / f"{index}.png")
+    (tmp_path / "cat" / "3.png").write_bytes(b"")
+    (tmp_path / "dog" / "5.png").write_bytes((tmp_path / "dog" / "5.png").read_bytes()[:40])
+    data = {"source": str(tmp_path), "targets": ["label"]}
+    with pytest.raises(DataError) as caught:
+        prepared(data)
+    assert "2 of 24 rows cannot be read" in str(caught.value)
+    assert "cat/3.png" in str(caught.value) and "dog/5.png" in str(caught.value)
+    found = prepared({**data, "unreadable": "drop"})
+    assert sum(found.record.rows.values()) == 22 and found.record.dropped == {"unreadable value": 2}
+
+
+def test_an_interrupted_preparation_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELYARD_CACHE", str(tmp_path))
+
+    def stop(what, rows):
+        if what == "encoding":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(Spec.parse({"data": {"source": table(), "targets": ["y"]}}), progress=stop)
+    assert list((tmp_path / "stores").iterdir()) == []
+
+
+# -- store and loader -----------------------------------------------------------------------------------------------
+
+
+def test_gathering_ragged_rows():
+    column = Ragged(np.arange(10), np.array([0, 3, 3, 7, 10]))
+    picked = take(column, np.array([2, 0, 1, 2]))
+    assert picked.values.tolist() == [3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6] and picked.offsets.tolist() == [0, 4, 7, 7, 11]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    rows = [{"text": "w " * (1 + i % 40), "y": "ab"[i % 2]} for i in range(300)]
+    data = {"source": rows, "targets": ["y"], "inputs": {"text": {"type": "text", "tokens": "word", "min_count": 1}}}
+    return prepared({**data, "split": {"validation": 0, "test": 0}})
+
+
+def test_an_epoch_holds_every_row_once_in_an_order_of_its_own(texts):
+    loader = Loader(texts.splits["train"], texts.fitted, 16, 0, True)
+    orders = [np.concatenate([batch.ids for batch in loader.epoch(epoch)]) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(300)) for order in orders)
+    assert not np.array_equal(*orders)
+    assert len(loader) == sum(1 for _ in loader.epoch(0)) == 19
+
+
+def test_any_batch_of_an_epoch_can_be_reached_without_those_before_it(texts):
+    loader = Loader(texts.splits["train"], texts.fitted, 16, 3, True)
+    whole = [batch.ids.tolist() for batch in loader.epoch(2)]
+    assert [batch.ids.tolist() for batch in loader.epoch(2, start=11)] == whole[11:]
+
+
+def test_bucketing_leaves_little_padding(texts):
+    loader = Loader(texts.splits["train"], texts.fitted, 16, 0, True)
+    batches = list(loader.epoch(0))
+    padded = sum(batch.inputs["text.ids"].numel() for batch in batches)
+    real = sum(int(batch.inputs["text.length"].sum()) for batch in batches)
+    assert padded < 1.15 * real
+
+
+def test_evaluation_keeps_every_row_and_never_shuffles(texts):
+    loader = Loader(texts.splits["train"], texts.fitted, 64, 0, False)
+    first = np.concatenate([batch.ids for batch in loader.epoch(0)])
+    assert np.array_equal(first, np.concatenate([batch.ids for batch in loader.epoch(5)]))
+    assert sorted(first) == list(range(300))
+
+
+def test_cutting_a_batch_in_pieces_keeps_bags_and_mixed_targets_together():
+    import torch
+
+    batch = Batch(
+        inputs={
+            "n": torch.arange(4.0)[:, None],
+            "t.ids": torch.arange(6),
+            "t.offsets": torch.tensor([0, 2, 2, 5]),
+            "t.weights": torch.arange(6.0),
+        },
+        targets={"y": torch.arange(4)},
+        ids=np.arange(4),
+        mix=Mix({"y": torch.tensor([3, 2, 1, 0])}, torch.full((4,), 0.5)),
+    )
+    one, two = batch.pieces(2)
+    assert one.inputs["t.ids"].tolist() == [0, 1] and one.inputs["t.offsets"].tolist() == [0, 2]
+    assert two.inputs["t.ids"].tolist() == [2, 3, 4, 5] and two.inputs["t.offsets"].tolist() == [0, 3]
+    assert two.inputs["t.weights"].tolist() == [2.0, 3.0, 4.0, 5.0]
+    assert two.mix.targets["y"].tolist() == [1, 0] and two.targets["y"].tolist() == [2, 3]
+    assert len(list(batch.pieces(9))) == 4
+
+
+def test_a_split_of_a_store_knows_its_size():
+    assert len(SplitStore(3, {})) == 3

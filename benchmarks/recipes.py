@@ -102,11 +102,27 @@ def characters(low: int, high: int) -> dict[str, Any]:
 Baseline = tuple[str, Callable[[], Any], str]
 """Its name, how it is made, and which view of the rows it takes."""
 
-FOREST: Baseline = ("random forest, 100 trees, on pixels", lambda: RandomForestClassifier(100, n_jobs=2, random_state=0), "pixels")
+FOREST: Baseline = (
+    "random forest, 100 trees, on pixels",
+    lambda: RandomForestClassifier(100, n_jobs=2, random_state=0),
+    "pixels",
+)
 SVM: Baseline = ("tf-idf of words 1–2 + linear SVM", lambda: tfidf(LinearSVC(), ngram_range=(1, 2), min_df=2), "texts")
-WORDS: Baseline = ("tf-idf of words 1–2 + logistic regression, C=10", lambda: tfidf(LogisticRegression(C=10, max_iter=300), ngram_range=(1, 2)), "texts")
-BOOSTING: Baseline = ("histogram gradient boosting", lambda: table_model(HistGradientBoostingClassifier(random_state=0), scale=False), "frame")
-LOGISTIC: Baseline = ("logistic regression, one-hot", lambda: table_model(LogisticRegression(max_iter=1000), scale=True), "frame")
+WORDS: Baseline = (
+    "tf-idf of words 1–2 + logistic regression, C=10",
+    lambda: tfidf(LogisticRegression(C=10, max_iter=300), ngram_range=(1, 2)),
+    "texts",
+)
+BOOSTING: Baseline = (
+    "histogram gradient boosting",
+    lambda: table_model(HistGradientBoostingClassifier(random_state=0), scale=False),
+    "frame",
+)
+LOGISTIC: Baseline = (
+    "logistic regression, one-hot",
+    lambda: table_model(LogisticRegression(max_iter=1000), scale=True),
+    "frame",
+)
 
 BASELINES: dict[str, list[Baseline]] = {
     "demo": [FOREST],
@@ -192,10 +208,10 @@ def report(rows: list[tuple[str, ...]]) -> str:
     lines = [
         "# Recipes beside scikit-learn",
         "",
-        "Written by `python benchmarks/recipes.py --write`: each recipe and the baselines a practitioner would try first, fitted on the",
-        "same training rows and measured on the same test rows in one process. Intervals are 95% bootstrap intervals over the test",
-        f"rows. Seconds are wall-clock, preparation of the data included. {facts['processor']}, {facts['cores']} cores, "
-        f"torch {facts['torch']}, modelyard {modelyard.__version__}.",
+        "Written by `python benchmarks/recipes.py --write`: each recipe and the baselines a practitioner would try",
+        "first, fitted on the same training rows and measured on the same test rows in one process. Intervals",
+        "are 95% bootstrap intervals over the test rows. Seconds are wall-clock, preparation of the data included.",
+        f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}, modelyard {modelyard.__version__}.",
         "",
         "| recipe | model | metric | test | 95% interval | seconds |",
         "|---|---|---|---|---|---|",

@@ -78,7 +78,7 @@ _RUNS = click.option("--runs", default="runs", show_default=True, metavar="DIR",
         "modelyard train mnist",
         'modelyard predict runs/reviews-…/bundle --input \'{"review": "Worth every penny."}\'',
     )
-    + "\n\n\b\nExit codes: 0 done · 1 failed · 2 the spec or the data is wrong · 3 a gate refused · 75 stopped on request",
+    + "\n\n\b\nExit codes: 0 done · 1 failed · 2 the spec or the data is wrong · 3 a gate refused · 75 stopped",
 )
 @click.version_option(modelyard.__version__, message="modelyard %(version)s")
 def _cli() -> None:
@@ -137,9 +137,9 @@ def _evaluate(bundle: str, data: str, format: str | None) -> Any:
     return modelyard.evaluate(bundle, data, format), _print("print_evaluation")
 
 
-@_cli.command("predict", epilog=_epilog("modelyard predict runs/reviews-…/bundle --input '{\"review\": \"Crisp and dry.\"}'",
+@_cli.command("predict", epilog=_epilog("modelyard predict runs/reviews-…/bundle --input '{\"review\": \"Crisp.\"}'",
                                         "modelyard predict runs/reviews-…/bundle --input new.csv --output answers.csv",
-                                        "modelyard predict runs/photos-…/bundle --input holiday/ --output answers.jsonl"))  # fmt: skip
+                                        "modelyard predict runs/photos-…/bundle --input new/ --output answers.jsonl"))  # fmt: skip
 @click.argument("bundle")
 @click.option("--input", "rows", required=True, metavar="JSON|PATH",
               help="One row or a list of rows as JSON; or a file, glob or folder.")  # fmt: skip

@@ -1,7 +1,7 @@
 """Write docs/spec.md, the reference of every setting, from the code that declares it.
 
-    python scripts/spec_reference.py            write it
-    python scripts/spec_reference.py --check    exit with 1 when it is out of date
+python scripts/spec_reference.py            write it
+python scripts/spec_reference.py --check    exit with 1 when it is out of date
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ HEAD = """\
 
 Written by `python scripts/spec_reference.py` from the classes that declare the settings; do not edit it by hand.
 
-A spec is a YAML mapping, or `Spec.parse({...})` in Python. What is left out is derived from the data and the machine, shown
-once, and stored in the bundle's `spec.yaml` with nothing left to default. Any setting can be overridden on the command
-line by its dotted place: `modelyard train reviews.yaml train.epochs=3 model.size=large data.inputs.review.lowercase=false`.
+A spec is a YAML mapping, or `Spec.parse({...})` in Python. What is left out is derived from the data and the machine,
+shown once, and stored in the bundle's `spec.yaml` with nothing left to default. Any setting can be overridden on the command
+line by its dotted place: `modelyard train reviews.yaml train.epochs=3 data.inputs.review.lowercase=false`.
 Something out of a table (a family, a modality, …) is written as its name, or as a mapping of its name and settings:
 `optimizer: adamw`, or `optimizer: {type: sgd, momentum: 0.9}`; a model's name stands under `family`.
 """
@@ -128,7 +128,14 @@ def _name(annotation: Any) -> str:
         return f"{_name(key)} → {_name(value)}"
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return "group of settings"
-    words = {str: "text", int: "whole number", float: "number", bool: "true, false", Any: "anything", Choice: "a choice"}
+    words = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true, false",
+        Any: "anything",
+        Choice: "a choice",
+    }
     return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

@@ -80,7 +80,18 @@ def test_every_verb_speaks_json(run, bundle, cancer_csv):
 
 
 def test_every_verb_has_help_with_examples(run):
-    for verb in ("new", "train", "evaluate", "predict", "runs", "data list", "data get", "recipes show", "bundle verify", "schema"):
+    for verb in (
+        "new",
+        "train",
+        "evaluate",
+        "predict",
+        "runs",
+        "data list",
+        "data get",
+        "recipes show",
+        "bundle verify",
+        "schema",
+    ):
         code, out, _ = run(*verb.split(), "-h")
         assert code == 0 and "Examples:" in out and f"modelyard {verb.split()[0]}" in out
 
@@ -108,12 +119,18 @@ def test_what_is_wrong_is_said_and_exits_with_2(run, arguments, code, message):
 def test_errors_speak_json_too(run):
     code, out, _ = run("train", "nowhere.yaml", "--json")
     assert code == 2
-    assert json.loads(out)["error"] == {"type": "DataError", "message": json.loads(out)["error"]["message"], "exit_code": 2}
+    assert json.loads(out)["error"] == {
+        "type": "DataError",
+        "message": json.loads(out)["error"]["message"],
+        "exit_code": 2,
+    }
 
 
 def test_a_spec_with_five_mistakes_lists_five(run, tmp_path):
     (tmp_path / "bad.yaml").write_text(
-        "data: {source: a.csv, inputs: {x: numbr}, splt: {}}\ntrain: {epochs: -1, batch_size: many}\nmodel: transformer\n"
+        "data: {source: a.csv, inputs: {x: numbr}, splt: {}}\n"
+        "train: {epochs: -1, batch_size: many}\n"
+        "model: transformer\n"
     )
     code, _, errors = run("train", "bad.yaml")
     assert code == 2 and "bad.yaml has 5 problems" in errors and errors.count("line ") == 5
@@ -160,7 +177,13 @@ def test_a_full_disk_is_said_and_leaves_no_half_bundle(run, cancer_csv, tmp_path
 def test_ctrl_c_exits_with_75_and_leaves_nothing_half_written(cancer_csv, tmp_path):
     environment = {**os.environ, "MODELYARD_CACHE": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-c", "from modelyard.cli import main; main()"]
-    subprocess.run([*command, "new", str(cancer_csv), "--target", "diagnosis", "--name", "c"], cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, "new", str(cancer_csv), "--target", "diagnosis", "--name", "c"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     process = subprocess.Popen(
         [*command, "train", "c.yaml", "train.epochs=100000", "train.early_stopping=null", "train.threads=1"],
         cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -173,4 +196,4 @@ def test_ctrl_c_exits_with_75_and_leaves_nothing_half_written(cancer_csv, tmp_pa
     assert process.returncode == 75 and "no bundle was written" in errors and "Traceback" not in errors
     (folder,) = (tmp_path / "runs").iterdir()
     assert json.loads((folder / "run.json").read_text())["status"] == "stopped"
-    assert not [path for path in tmp_path.rglob("*.tmp")]
+    assert not list(tmp_path.rglob("*.tmp"))

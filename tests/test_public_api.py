@@ -28,7 +28,7 @@ def test_a_public_name_is_there_and_documented(name):
 
 
 def test_an_unknown_name_says_which_are_known():
-    with pytest.raises(AttributeError, match="public names: .*Spec"):
+    with pytest.raises(AttributeError, match=r"public names: .*Spec"):
         modelyard.trian  # noqa: B018
 
 

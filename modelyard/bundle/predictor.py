@@ -16,7 +16,7 @@ from modelyard.bundle.contents import Contents, read_contents
 from modelyard.core.device import pick_device
 from modelyard.core.errors import DataError
 from modelyard.core.optional import require
-from modelyard.data.sources.base import Rows
+from modelyard.data.sources.base import Rows, Source
 from modelyard.data.sources.open import open_sources
 from modelyard.data.store import take
 
@@ -64,7 +64,7 @@ class Predictions(Sequence[dict[str, Any]]):
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        require("pandas", "dev")
+        require("pandas", "pandas")
         return self.to_arrow().to_pandas()
 
 
@@ -111,9 +111,8 @@ class Predictor:
         self, rows: Any, batch_size: int = 512, format: str | None = None
     ) -> Iterator[tuple[Rows, Predictions]]:
         """Answer raw rows a chunk at a time, in bounded memory: pairs of the raw rows and their answers."""
-        location = [rows] if isinstance(rows, dict) and not _is_columns(rows) else rows
-        location = str(location) if isinstance(location, Path) else location
-        for source in open_sources(location, format, {}).values():
+        location = [rows] if isinstance(rows, dict) and not self._is_columns(rows) else rows
+        for source in self.open(location, format):
             names = source.schema().names
             absent = [column for column in self.inputs if column not in names]
             if len(absent) == len(self.inputs):
@@ -123,6 +122,22 @@ class Predictor:
                 )
             for chunk in source.read(chunk=max(batch_size, 4096)):
                 yield chunk, self._answer(chunk, absent, source.folder(), batch_size)
+
+    def open(self, location: Any, format: str | None = None) -> list[Source]:
+        """Open rows, with the options the training data was read with when they come in the same format."""
+        location = str(location) if isinstance(location, Path) else location
+        sources = list(open_sources(location, format, {}).values())
+        data = self.spec.data
+        if data.options and all(source.name == data.format for source in sources):
+            sources = list(open_sources(location, format, data.options).values())
+        return sources
+
+    def _is_columns(self, rows: dict[str, Any]) -> bool:
+        """Whether a dict holds whole columns, rather than one row whose cells may be lists themselves."""
+        if not all(isinstance(value, list | np.ndarray) and len(value) for value in rows.values()):
+            return False
+        sets = [modality.column for modality in self.contents.fitted.inputs if modality.name == "labels"]
+        return all(not isinstance(rows[column][0], str) for column in sets if column in rows)
 
     def _answer(self, chunk: Rows, absent: list[str], folder: str, batch_size: int) -> Predictions:
         fitted, count = self.contents.fitted, chunk.table.num_rows
@@ -181,11 +196,6 @@ def load(bundle: str | Path, device: str = "cpu", check: bool = True) -> Predict
         path = path / "bundle"
     contents, _ = read_contents(path, check)
     return Predictor(contents, device)
-
-
-def _is_columns(rows: dict[str, Any]) -> bool:
-    """Whether a dict holds whole columns, rather than one row."""
-    return all(isinstance(value, list | np.ndarray) and len(value) for value in rows.values())
 
 
 def _join(parts: list[Predictions]) -> Predictions:

@@ -167,10 +167,16 @@ def _resolve(
             inputs[column] = Choice("modality", choice.name, adapted)
     for column, choice in targets.items():
         # A catalogued set knows what its label numbers mean.
-        if column in labels and choice.name == "category" and choice.settings.names is None:
+        if column in labels and labelled(choice) and choice.settings.names is None:
             targets[column] = choice.with_settings(names=labels[column])
     split = _resolve_split(data.split, parts, targets)
-    return data.model_copy(update={"inputs": inputs, "targets": targets, "split": split}), guesses
+    changes = {"inputs": inputs, "targets": targets, "split": split, "format": source.name}
+    return data.model_copy(update=changes), guesses
+
+
+def labelled(choice: Choice[Any]) -> bool:
+    """Whether a column's values are names out of a closed list."""
+    return bool(table("modality").find(choice.name).labelled)
 
 
 def _resolve_split(
@@ -189,8 +195,7 @@ def _resolve_split(
             # `by` alone: a label to stratify by, when it is the target; otherwise rows that belong together.
             changes["method"] = "stratified" if split.by in targets else "group"
         else:
-            labelled = [column for column, choice in targets.items() if choice.name == "category"]
-            changes["method"] = "stratified" if labelled else "random"
+            changes["method"] = "stratified" if any(map(labelled, targets.values())) else "random"
     elif split.method == "given" and None in parts and split.by is None:
         raise Spec.problem(
             "data.split", "method 'given' needs a column that names the split ('by'), or a source for each split"
@@ -413,13 +418,13 @@ class _Preparation:
         if rows["train"] == 0:
             raise DataError(
                 f"no rows are left to train on: {self.rows_read} read, {sum(self.dropped.values())} left out "
-                f"({self.dropped or 'none unreadable'}), {rows['validation']} for validation, {rows['test']} for the test"
+                f"({self.dropped or 'none unreadable'}), {rows['validation']} to validate, {rows['test']} to test"
             )
         return {name: count for name, count in rows.items() if count}
 
     def _count_labels(self, read: Mapping[str, pa.Array], codes: npt.NDArray[np.int8]) -> None:
         for target in self.targets:
-            if target.name != "category":
+            if not target.labelled:
                 continue
             counts = self.label_counts.setdefault(target.column, {})
             for code, split in enumerate(SPLITS):

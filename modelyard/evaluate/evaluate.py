@@ -13,7 +13,6 @@ from modelyard.bundle.predictor import Predictor, load
 from modelyard.core.errors import BundleError, DataError
 from modelyard.core.files import read_json
 from modelyard.data.modalities.base import Modality
-from modelyard.data.sources.open import open_sources
 from modelyard.evaluate.assess import assess
 from modelyard.evaluate.baseline import Baseline, rows_with_targets
 from modelyard.evaluate.mistakes import find_mistakes
@@ -41,7 +40,7 @@ def evaluate(
     predictor = bundle if isinstance(bundle, Predictor) else load(bundle)
     contents = predictor.contents
     location = str(data) if isinstance(data, Path) else data
-    sources = list(open_sources(location, format, {}).values())
+    sources = predictor.open(location, format)
     _need_targets(sources, contents.fitted.targets)
     outputs, places, encoded = [], [], []
     notes: dict[str, int] = {}

@@ -83,6 +83,7 @@ class Cnn(Family):
 
     name = "cnn"
     accepts = ("image",)
+    gains_by_bfloat16 = True
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:
         super().__init__(settings, inputs, output_size)

@@ -101,6 +101,7 @@ class Encoder(Family):
 
     name = "encoder"
     accepts = ("tokens",)
+    gains_by_bfloat16 = True
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:
         super().__init__(settings, inputs, output_size)

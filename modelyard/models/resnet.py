@@ -55,6 +55,7 @@ class ResNet(Family):
 
     name = "resnet"
     accepts = ("image",)
+    gains_by_bfloat16 = True
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:
         super().__init__(settings, inputs, output_size)

@@ -19,6 +19,8 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a spec: every setting of every table entry, described."""
     definitions: dict[str, Any] = {}
     root = _object(Spec, definitions)
+    data = root["properties"]["data"]["properties"]
+    data["format"] = {"enum": [*sorted(table("source")), None], "description": data["format"]["description"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "modelyard spec",

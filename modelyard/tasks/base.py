@@ -27,7 +27,7 @@ class Outcome:
 
     | task | target | score | answer |
     |---|---|---|---|
-    | classification | int64 (n,), label ids | float64 (n, L), probabilities that add up to 1 | int64 (n,), the chosen label |
+    | classification | int64 (n,), label ids | float64 (n, L), probabilities adding up to 1 | int64 (n,), chosen labels |
     | multilabel | uint8 (n, L) | float64 (n, L), one probability a label | uint8 (n, L) |
     | regression | float64 (n, T), the user's units | float64 (n, T), the user's units | the same as score |
     """
@@ -94,7 +94,7 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return (mean loss, its denominator) for outputs (B, O); blends the targets of `batch.mix` when there is one."""
+        """Return (mean loss, its denominator) for outputs (B, O); blends the targets when there is a `batch.mix`."""
 
     @abstractmethod
     def outcome(self, output: npt.NDArray[np.float32], targets: Mapping[str, npt.NDArray[Any]] | None) -> Outcome:

@@ -20,8 +20,6 @@ from modelyard.train.resolve import choose_task
 
 __all__ = ["Draft", "draft"]
 
-_KIND_OF = {"number": "numbers", "category": "categories", "labels": "numbers", "text": "tokens", "image": "image"}
-
 
 @dataclass(frozen=True)
 class Draft(Record):
@@ -57,7 +55,8 @@ def draft(data: str, targets: Sequence[str], name: str | None = None) -> Draft:
     inputs, chosen, guesses = resolve_columns(spec.data, sample, None, source.folder())
     reasons: dict[str, str] = {}
     task = choose_task(spec, chosen, reasons)
-    kinds = list(dict.fromkeys(_KIND_OF.get(choice.name, choice.name) for choice in inputs.values()))
+    modalities = [table("modality").find(choice.name) for choice in inputs.values()]
+    kinds = list(dict.fromkeys(modality.kind or modality.group for modality in modalities))
     family, why = default_family(kinds, sample.num_rows)
     text = _write(spec, list(parts), inputs, chosen, guesses, task.name, reasons["task"], family, why, origin)
     return Draft(name, sample.num_rows, guesses, task.name, family, why, text)
@@ -123,7 +122,7 @@ def _has_validation(parts: Sequence[str | None]) -> bool:
 def _split(parts: Sequence[str | None], targets: Mapping[str, Choice[Any]]) -> str:
     named = [part for part in parts if part]
     if not named:
-        stratified = any(choice.name == "category" for choice in targets.values())
+        stratified = any(table("modality").find(choice.name).labelled for choice in targets.values())
         how = "the same shares within each label" if stratified else "by a hash of each row"
         return f"{{validation: 0.1, test: 0.1}}    # {how}; rows added later leave the others where they are"
     if "validation" in named:

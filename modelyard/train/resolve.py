@@ -3,7 +3,7 @@ default."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,23 +19,20 @@ from modelyard.tasks.base import Task
 
 __all__ = ["check_metrics", "choose_family", "choose_task", "choose_training"]
 
-_TASK_OF = {"category": "classification", "labels": "multilabel", "number": "regression"}
-_BFLOAT16_FAMILIES = ("cnn", "resnet", "encoder")
-"""Families whose time goes into large products; the others lose more to conversions than they gain."""
-
 
 def choose_task(spec: Spec, targets: Mapping[str, Choice[Any] | None], reasons: dict[str, str]) -> Choice[Any]:
     """Return the spec's task, or the one its targets ask for."""
     if spec.task is not None:
         return spec.task
     names = {choice.name for choice in targets.values() if choice is not None}
-    learnable = [_TASK_OF[name] for name in names if name in _TASK_OF]
-    if len(learnable) != 1:
+    tasks = table("task")
+    learnable = [task for task in tasks if {tasks.find(task).targets_of[0]} == names]
+    if not learnable:
         raise Spec.problem(
-            "task", f"cannot be told from targets of {', '.join(sorted(names))}; say it: {', '.join(table('task'))}"
+            "task", f"cannot be told from targets of {', '.join(sorted(names))}; say it: {', '.join(tasks)}"
         )
     reasons["task"] = f"the target is of modality {next(iter(names))}"
-    return Choice("task", learnable[0], table("task").find(learnable[0]).Settings())
+    return Choice("task", learnable[0], tasks.find(learnable[0]).Settings())
 
 
 def choose_family(spec: Spec, inputs: Sequence[Input], rows: int, reasons: dict[str, str]) -> Choice[Any]:
@@ -86,12 +83,12 @@ def choose_training(settings: TrainSpec, family: str, reasons: dict[str, str]) -
 def _precision(device: torch.device, family: str) -> tuple[str, str]:
     if not multiplies_bfloat16(device.type):
         return "float32", f"this {device.type} does not multiply bfloat16 natively"
-    if family not in _BFLOAT16_FAMILIES:
+    if not table("family").find(family).gains_by_bfloat16:
         return "float32", f"family {family} has no products large enough to gain by bfloat16"
     return "bfloat16", f"this {device.type} multiplies bfloat16 natively"
 
 
-def check_metrics(spec: Spec, task: Task, has_validation: bool) -> None:
+def check_metrics(spec: Spec, task: Task, splits: Collection[str]) -> None:
     """Refuse metrics that the task does not have, before any time is spent on training.
 
     Raises:
@@ -104,8 +101,11 @@ def check_metrics(spec: Spec, task: Task, has_validation: bool) -> None:
         hint = nearest(stopping.metric, known)
         message = f"{task.name} has no metric {stopping.metric!r}{hint}; it has: {', '.join(known)}"
         problems.append(Problem("train.early_stopping.metric", message))
-    if stopping is not None and not has_validation:
+    if stopping is not None and "validation" not in splits:
         problems.append(Problem("train.early_stopping", "needs validation rows; set data.split.validation above 0"))
+    if spec.evaluate.require and "test" not in splits:
+        message = "judges the test rows, and there are none; set data.split.test above 0 or name a test source"
+        problems.append(Problem("evaluate.require", message))
     for metric in spec.evaluate.require:
         if metric not in task.metrics:
             hint = nearest(metric, task.metrics)

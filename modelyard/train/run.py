@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import modelyard
 from modelyard.bundle.contents import Contents, make_task, to_files
 from modelyard.bundle.format import write_bundle
 from modelyard.core.device import environment
@@ -97,7 +98,7 @@ def train(spec: Spec | str | Path, runs: str | Path = "runs", observers: Sequenc
         spec = open_spec(spec)
     path = _make_folder(Path(runs), spec.name)
     named = [table("observer").find(choice.name)(choice.settings, path) for choice in spec.train.observers]
-    record = RunRecord(spec.name, path, "running", datetime.now(UTC).isoformat(timespec="seconds"), 0.0, {}, "")
+    record = RunRecord(spec.name, path, "running", _now(), 0.0, {}, "")
     with EventLog(path / "events.jsonl", [*observers, *named]) as log, _cpu_settings(spec):
         try:
             write_json(path / "run.json", record)
@@ -132,7 +133,7 @@ def _carry_out(spec: Spec, path: Path, log: EventLog) -> Run:
     spec = spec.replace(data=prepared.data)
     spec = spec.replace(task=choose_task(spec, prepared.data.targets or {}, reasons))
     task = make_task(spec, prepared.fitted)
-    check_metrics(spec, task, "validation" in prepared.splits)
+    check_metrics(spec, task, prepared.splits)
     inputs = prepared.fitted.describe()
     family = settle(choose_family(spec, inputs, len(prepared.splits["train"]), reasons), inputs)
     spec = spec.replace(model=family, train=choose_training(spec.train, family.name, reasons))
@@ -173,7 +174,7 @@ def _carry_out(spec: Spec, path: Path, log: EventLog) -> Run:
         "training": training,
         "metrics": [evaluation.as_dict() for evaluation in evaluations],
         "baseline": baseline,
-        "environment": environment(),
+        "environment": {"modelyard": modelyard.__version__, "created": _now(), **environment()},
     }
     files = to_files(contents, evidence)
     files["report.html"] = render(spec.as_dict(), {name: _plain(value) for name, value in evidence.items()}).encode()
@@ -319,11 +320,16 @@ def _quality_gate(run: Run) -> None:
     if missed:
         raise GateError(
             f"the quality gate refuses: on {evaluation.split}, {'; '.join(missed)}. "
-            f"The bundle is in {run.bundle}; to accept it, lower evaluate.require"
+            f"The bundle is in {run.bundle}; to accept it, change evaluate.require"
         )
 
 
 # -- small things -----------------------------------------------------------------------------------------------------
+
+
+def _now() -> str:
+    """The time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _make_folder(runs: Path, name: str) -> Path:

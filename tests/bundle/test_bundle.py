@@ -49,8 +49,12 @@ def reseal(bundle, name):
 
 def test_a_bundle_holds_what_the_design_says(bundle):
     names = files_of(bundle)
-    assert {"spec.yaml", "weights.safetensors", "report.html", "outputs/task.json", "inputs/000/state.json"} <= set(names)
-    assert {f"evidence/{name}.json" for name in ("data", "training", "metrics", "baseline", "environment")} <= set(names)
+    assert {"spec.yaml", "weights.safetensors", "report.html", "outputs/task.json", "inputs/000/state.json"} <= set(
+        names
+    )
+    assert {f"evidence/{name}.json" for name in ("data", "training", "metrics", "baseline", "environment")} <= set(
+        names
+    )
     assert modelyard.verify(bundle).whole
 
 
@@ -137,7 +141,9 @@ def test_a_pickle_in_any_slot_never_runs(bundle, tmp_path):
     modelyard.load(bundle)
 
 
-@pytest.mark.parametrize("evil", ["os.system", "../x.py", "http://127.0.0.1:9/x", "/etc/passwd", "modelyard.core.files:write_text"])
+@pytest.mark.parametrize(
+    "evil", ["os.system", "../x.py", "http://127.0.0.1:9/x", "/etc/passwd", "modelyard.core.files:write_text"]
+)
 def test_names_in_a_spec_are_looked_up_in_closed_tables_only(bundle, evil):
     text = (bundle / "spec.yaml").read_text()
     for before in ("family: mlp", "type: number", "type: adamw", "type: classification"):

@@ -21,7 +21,12 @@ def prepared(data, seed=0):
 def table(count=200):
     rng = np.random.default_rng(0)
     return [
-        {"age": float(rng.integers(18, 90)), "city": str(rng.choice(["Ulm", "Jena", "Bonn"])), "text": f"word{i % 9} and more", "y": "ab"[i % 2]}
+        {
+            "age": float(rng.integers(18, 90)),
+            "city": str(rng.choice(["Ulm", "Jena", "Bonn"])),
+            "text": f"word{i % 9} and more",
+            "y": "ab"[i % 2],
+        }
         for i in range(count)
     ]
 
@@ -33,7 +38,7 @@ def test_what_is_fitted_does_not_change_when_test_rows_do(tmp_path):
     for row in test:
         row.update(age=1e6, city="Atlantis", text="nothing seen before")
     second = prepared({"source": {"train": train, "test": test}, "targets": ["y"], "split": {"validation": 0}})
-    states = [{name: content for name, content in one.fitted.files().items()} for one in (first, second)]
+    states = [one.fitted.files() for one in (first, second)]
     assert states[0] == states[1]
 
 
@@ -62,7 +67,9 @@ def test_numbers_and_categories_are_stored_as_one_matrix_each():
 
 def test_labels_are_counted_by_split():
     found = prepared({"source": table(), "targets": ["y"]})
-    assert found.record.labels == {"y": {"train": {"a": 80, "b": 80}, "validation": {"a": 10, "b": 10}, "test": {"a": 10, "b": 10}}}
+    assert found.record.labels == {
+        "y": {"train": {"a": 80, "b": 80}, "validation": {"a": 10, "b": 10}, "test": {"a": 10, "b": 10}}
+    }
 
 
 @pytest.mark.parametrize(
@@ -74,9 +81,17 @@ def test_labels_are_counted_by_split():
         ({"source": [{"a": 1.0, "y": "b"}]}, SpecError, "says no column to predict; columns: a, y"),
         ({"source": [{"a": 1.0, "y": "b"}], "targets": ["y"], "inputs": ["y"]}, SpecError, "is a target"),
         ({"source": [{"a": float(i), "y": "b"} for i in range(9)], "targets": {"y": "category"}}, DataError, "one"),
-        ({"source": [{"a": float(i), "y": None} for i in range(9)], "targets": {"y": "category"}}, DataError, "no rows are left"),
+        (
+            {"source": [{"a": float(i), "y": None} for i in range(9)], "targets": {"y": "category"}},
+            DataError,
+            "no rows are left",
+        ),
         ({"source": [], "targets": ["y"]}, DataError, ""),
-        ({"source": table(20), "targets": ["y"], "split": {"validation": 0.5, "test": 0.5}}, SpecError, "take all rows"),
+        (
+            {"source": table(20), "targets": ["y"], "split": {"validation": 0.5, "test": 0.5}},
+            SpecError,
+            "take all rows",
+        ),
         ({"source": table(20), "targets": ["y"], "split": {"method": "group"}}, SpecError, "data.split.by"),
     ],
 )

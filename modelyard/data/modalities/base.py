@@ -1,7 +1,7 @@
 """What every modality does, in the order a row meets it: infer · read · fit · encode · collate · decode · show.
 
-A modality object belongs to one column. Its constructor only stores; `partial_fit` and `finish_fit` learn from the training split alone;
-`state` and `restore` move what was learned into and out of a bundle. Training and prediction call these same methods,
+A modality object belongs to one column. Its constructor only stores; `partial_fit` and `finish_fit` learn from the
+training split alone; `state` and `restore` move what was learned into and out of a bundle. Training and prediction call these same methods,
 so they cannot differ.
 """
 
@@ -97,6 +97,10 @@ class Modality(ABC):
     group: ClassVar[str | None] = None
     """`"numbers"` or `"categories"` for modalities whose columns are stored and batched together as one matrix."""
 
+    kind: ClassVar[str | None] = None
+    """Kind of input (`data.kinds`) that it makes unless told otherwise; None: the same word as `group`."""
+    labelled: ClassVar[bool] = False
+    """Whether its values are names out of a closed list, so that a split can hold the same share of each."""
     encodes_before_fit: ClassVar[bool] = False
     """True when `encode` needs nothing that is learned, so that values are read and stored in a single pass."""
 
@@ -161,7 +165,7 @@ class Modality(ABC):
 
     @abstractmethod
     def describe(self) -> Input:
-        """Return the input this fitted column makes, as a model sees it (grouped ones describe their own column only)."""
+        """Return the input this fitted column makes, as a model sees it; grouped ones describe their column alone."""
 
     @abstractmethod
     def encode(self, values: pa.Array) -> dict[str, Column]:
@@ -175,7 +179,8 @@ class Modality(ABC):
         """Turn the gathered stored columns of a batch into the tensors of `describe().tensors`.
 
         Args:
-            parts: As `encode` returned them, restricted to the batch's rows.
+            parts: As `encode` returned them, restricted to the batch's rows. Of a group, only the first column's
+                modality is called, and gets the matrix of the whole group.
             draw: Where the batch stands in training, to augment by; None outside training: no augmentation.
         """
 

@@ -39,6 +39,7 @@ class Category(Modality):
     Settings = CategorySettings
     name = "category"
     group = "categories"
+    labelled = True
     settings: CategorySettings
 
     def __init__(self, column: str, settings: CategorySettings, role: str = "input") -> None:

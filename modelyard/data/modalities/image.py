@@ -100,6 +100,7 @@ class Image(Modality):
 
     Settings = ImageSettings
     name = "image"
+    kind = "image"
     encodes_before_fit = True
     settings: ImageSettings
 

@@ -85,6 +85,7 @@ class Text(Modality):
 
     Settings = TextSettings
     name = "text"
+    kind = "tokens"
     settings: TextSettings
 
     def __init__(self, column: str, settings: TextSettings, role: str = "input") -> None:

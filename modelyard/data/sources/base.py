@@ -1,4 +1,4 @@
-"""What every source does: list its files, give its columns, and yield its rows in order, as Arrow, in bounded memory."""
+"""What every source does: list its files, give its columns, yield its rows in order, as Arrow, in bounded memory."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def normal(layer: nn.Linear | nn.Embedding, deviation: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def zero(*layers: nn.Linear | nn.EmbeddingBag) -> None:
+def zero(*layers: nn.Linear | nn.Embedding | nn.EmbeddingBag) -> None:
     """All zeros: for convex models, whose answer does not depend on where they start."""
     for layer in layers:
         for parameter in layer.parameters():

@@ -2,7 +2,7 @@
 
     python benchmarks/recipes.py                  all of them, some 25 minutes on two cores
     python benchmarks/recipes.py adult mnist      some
-    python benchmarks/recipes.py --write          also write benchmarks/RECIPES.md
+    python benchmarks/recipes.py --write          also write them into benchmarks/RECIPES.md
 
 Both are fitted on the same training rows (validation rows are not used by the baselines) and measured on the same test
 rows. Times are wall-clock seconds of fitting, data preparation included; they say little on a busy machine.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -51,7 +52,13 @@ class Rows:
         return np.concatenate([chunk.to_numpy_ndarray().reshape(len(chunk), -1) for chunk in chunks])
 
     def frame(self) -> Any:
-        return self.inputs.to_pandas()
+        """A pandas table; columns that a CSV file wrote as text but are numbers become numbers."""
+        frame = self.inputs.to_pandas()
+        for name in frame.columns:
+            numbers = pd.to_numeric(frame[name], errors="coerce")
+            if numbers.notna().sum() == frame[name].notna().sum():
+                frame[name] = numbers
+        return frame
 
 
 def rows_of(run: modelyard.Run) -> dict[str, Rows]:
@@ -195,12 +202,19 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="PLACE=VALUE", help="overrides for every recipe")
     options = parser.parse_args()
     names = options.names or [recipe.name for recipe in modelyard.recipes()]
-    rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            rows += measure(name, Path(folder), options.set)
-    if options.write:
-        RESULTS.write_text(report(rows), "utf-8")
+            rows = measure(name, Path(folder), options.set)
+            if options.write:
+                RESULTS.write_text(report([row for row in written() if row[0] != name] + rows), "utf-8")
+
+
+def written() -> list[tuple[str, ...]]:
+    """Return the rows of the table as it was written before, so that single recipes can be measured again."""
+    if not RESULTS.exists():
+        return []
+    lines = [line for line in RESULTS.read_text("utf-8").splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[1:]]
 
 
 def report(rows: list[tuple[str, ...]]) -> str:
@@ -215,7 +229,7 @@ def report(rows: list[tuple[str, ...]]) -> str:
         "",
         "| recipe | model | metric | test | 95% interval | seconds |",
         "|---|---|---|---|---|---|",
-        *("| " + " | ".join(row) + " |" for row in rows),
+        *("| " + " | ".join(row) + " |" for row in sorted(rows, key=lambda row: row[0])),
     ]
     return "\n".join(lines) + "\n"
 

@@ -27,8 +27,8 @@ HEAD = """\
 Written by `python scripts/spec_reference.py` from the classes that declare the settings; do not edit it by hand.
 
 A spec is a YAML mapping, or `Spec.parse({...})` in Python. What is left out is derived from the data and the machine,
-shown once, and stored in the bundle's `spec.yaml` with nothing left to default. Any setting can be overridden on the command
-line by its dotted place: `modelyard train reviews.yaml train.epochs=3 data.inputs.review.lowercase=false`.
+shown once, and stored in the bundle's `spec.yaml` with nothing left to default. Any setting can be overridden on the
+command line by its dotted place: `modelyard train reviews.yaml train.epochs=3 data.inputs.review.lowercase=false`.
 Something out of a table (a family, a modality, …) is written as its name, or as a mapping of its name and settings:
 `optimizer: adamw`, or `optimizer: {type: sgd, momentum: 0.9}`; a model's name stands under `family`.
 """

@@ -27,7 +27,7 @@ class Outcome:
 
     | task | target | score | answer |
     |---|---|---|---|
-    | classification | int64 (n,), label ids | float64 (n, L), probabilities adding up to 1 | int64 (n,), chosen labels |
+    | classification | int64 (n,), label ids | float64 (n, L), probabilities of sum 1 | int64 (n,), chosen labels |
     | multilabel | uint8 (n, L) | float64 (n, L), one probability a label | uint8 (n, L) |
     | regression | float64 (n, T), the user's units | float64 (n, T), the user's units | the same as score |
     """

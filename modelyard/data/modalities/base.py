@@ -1,8 +1,8 @@
 """What every modality does, in the order a row meets it: infer · read · fit · encode · collate · decode · show.
 
 A modality object belongs to one column. Its constructor only stores; `partial_fit` and `finish_fit` learn from the
-training split alone; `state` and `restore` move what was learned into and out of a bundle. Training and prediction call these same methods,
-so they cannot differ.
+training split alone; `state` and `restore` move what was learned into and out of a bundle. Training and prediction
+call these same methods, so they cannot differ.
 """
 
 from __future__ import annotations

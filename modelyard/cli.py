@@ -139,7 +139,7 @@ def _evaluate(bundle: str, data: str, format: str | None) -> Any:
 
 @_cli.command("predict", epilog=_epilog("modelyard predict runs/reviews-…/bundle --input '{\"review\": \"Crisp.\"}'",
                                         "modelyard predict runs/reviews-…/bundle --input new.csv --output a.csv",
-                                        "modelyard predict runs/pets-…/bundle --input new/ --output a.csv"))  # fmt: skip
+                                        "modelyard predict runs/pets-…/bundle --input in/ --output b.csv"))  # fmt: skip
 @click.argument("bundle")
 @click.option("--input", "rows", required=True, metavar="JSON|PATH",
               help="One row or a list of rows as JSON; or a file, glob or folder.")  # fmt: skip

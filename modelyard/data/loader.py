@@ -15,7 +15,7 @@ import torch
 from modelyard.core.randomness import Permutation
 from modelyard.data.batch import Batch
 from modelyard.data.fitted import Fitted
-from modelyard.data.mixing import mix_batch
+from modelyard.data.images.mixing import mix_batch
 from modelyard.data.modalities.base import Column, Draw, Ragged
 from modelyard.data.store import SplitStore, take
 

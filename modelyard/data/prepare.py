@@ -5,7 +5,6 @@ The store is kept under a fingerprint of the content and the settings; when noth
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +38,7 @@ Progress = Callable[[str, int], None]
 
 _CHUNK = 16384
 _CHUNK_BYTES = 64 << 20
-"""Rows are read in chunks of at most this many rows, and of at most about this many bytes of pixels."""
+"""Rows are read in chunks of at most this many rows, and of at most about this many bytes of large values."""
 _DROPPED = -1
 _SHOWN = 10
 
@@ -260,12 +259,8 @@ class _Preparation:
             write_json(folder / "quarantine.json", self.dropped_rows)
 
     def _chunk_rows(self) -> int:
-        pixels = 0
-        for modality in self.inputs:
-            size = getattr(modality.settings, "size", None)
-            if modality.encodes_before_fit and size is not None:
-                pixels += 3 * math.prod(size)
-        return max(64, min(_CHUNK, _CHUNK_BYTES // pixels)) if pixels else _CHUNK
+        wide = sum(modality.row_bytes() for modality in self.inputs)
+        return max(64, min(_CHUNK, _CHUNK_BYTES // wide)) if wide else _CHUNK
 
     def _chunks(self, part: str | None, columns: list[str] | None) -> Iterator[Rows]:
         count = 0

@@ -143,7 +143,7 @@ class EvaluateSpec(Settings):
     """Level of the intervals."""
     mistakes: Annotated[int, Field(ge=0)] = 24
     """How many of the worst mistakes the report shows."""
-    require: dict[str, float] = {}
+    require: dict[str, float] | None = None
     """Metric → value the test must reach (at most this, for metrics where lower is better); else the quality gate
     refuses, with exit code 3."""
 

@@ -106,7 +106,7 @@ def check_metrics(spec: Spec, task: Task, splits: Collection[str]) -> None:
     if spec.evaluate.require and "test" not in splits:
         message = "judges the test rows, and there are none; set data.split.test above 0 or name a test source"
         problems.append(Problem("evaluate.require", message))
-    for metric in spec.evaluate.require:
+    for metric in spec.evaluate.require or ():
         if metric not in task.metrics:
             hint = nearest(metric, task.metrics)
             message = f"{task.name} has no metric {metric!r}{hint}; it has: {', '.join(task.metrics)}"

@@ -304,7 +304,7 @@ def _training_record(
 
 
 def _quality_gate(run: Run) -> None:
-    required = run.spec.evaluate.require
+    required = run.spec.evaluate.require or {}
     if not required or not run.evaluations:
         return
     evaluation = run.evaluations[-1]

@@ -208,3 +208,33 @@ def test_cutting_a_batch_in_pieces_keeps_bags_and_mixed_targets_together():
 
 def test_a_split_of_a_store_knows_its_size():
     assert len(SplitStore(3, {})) == 3
+
+
+@pytest.mark.parametrize("size", [6, [6, 5]])
+def test_pictures_are_brought_to_one_size_said_as_one_number_or_two(tmp_path, size):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for index in range(10):
+            Image.fromarray(rng.integers(0, 255, (8, 9), np.uint8)).save(tmp_path / label / f"{index}.png")
+    inputs = {"image": {"type": "image", "size": size}}
+    found = prepared({"source": str(tmp_path), "inputs": inputs, "targets": ["label"]})
+    height, width = (6, 6) if size == 6 else (6, 5)
+    assert found.splits["train"].columns["image.pixels"].shape == (16, height, width, 1)
+
+
+def test_a_folder_with_split_folders_is_split_as_given(tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 3)):
+        for label in ("cat", "dog"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for index in range(count):
+                Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(tmp_path / part / label / f"{index}.png")
+    found = prepared({"source": str(tmp_path), "targets": ["label"]})
+    assert found.record.rows == {"train": 12, "validation": 6}
+    again = prepare(Spec.parse({"data": found.data.model_dump(mode="json")}))
+    assert again.record.rows == found.record.rows, "the resolved spec means the same"

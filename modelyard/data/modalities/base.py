@@ -137,6 +137,10 @@ class Modality(ABC):
             folder: Where relative paths among the values stand; empty for the working directory.
         """
 
+    def row_bytes(self) -> int:
+        """About how many bytes a read value takes, when they are many (pictures); 0 for small ones."""
+        return 0
+
     @abstractmethod
     def partial_fit(self, values: pa.Array) -> None:
         """Learn from one chunk of the training split's read values (nulls possible). Called once a chunk, in order."""

@@ -21,12 +21,12 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from modelyard.core.errors import BundleError, DataError
-from modelyard.data.augment import Augment, augment
-from modelyard.data.decode import Frame, encode_png
-from modelyard.data.image_values import Origin, Proposal, is_array, propose, read_images, share_of_images
+from modelyard.data.images.augment import Augment, augment
+from modelyard.data.images.decode import Frame, encode_png
+from modelyard.data.images.image_values import Origin, Proposal, is_array, propose, read_images, share_of_images
+from modelyard.data.images.pixels import claim_arrays, tensor_shape
 from modelyard.data.kinds import Image as ImageInput
 from modelyard.data.modalities.base import Column, Draw, Guess, Modality, Reading, Shown, State
-from modelyard.data.pixels import claim_arrays, tensor_shape
 from modelyard.spec.settings import Settings
 
 __all__ = ["Image", "ImageSettings"]
@@ -195,6 +195,11 @@ class Image(Modality):
         if conflict:
             raise DataError(f"the images of {self.column!r} are {_words(*sides, channels)}s: {conflict}")
         return (*sides, channels)
+
+    def row_bytes(self) -> int:
+        size = self.settings.size or 224
+        height, width = (size, size) if isinstance(size, int) else size
+        return height * width * (self.settings.channels or 3)
 
     def partial_fit(self, values: pa.Array) -> None:
         """Count pictures, and add up each channel's values and squares as whole numbers: chunks make no difference."""

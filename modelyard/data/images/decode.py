@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from PIL.ImageFile import ImageFile
 
 from modelyard.core.errors import DataError
-from modelyard.data.cell_files import short_name
+from modelyard.data.images.cell_files import short_name
 
 __all__ = [
     "ENDINGS",

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from modelyard.data.warp import Affine, warp
+from modelyard.data.images.warp import Affine, warp
 
 __all__ = ["COLOURS", "GEOMETRY", "OPERATIONS", "luminance", "randaugment", "sums"]
 

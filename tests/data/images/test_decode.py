@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from modelyard.core.errors import DataError
-from modelyard.data.decode import Frame, decode, encode_png, fit_pixels, is_image, look
+from modelyard.data.images.decode import Frame, decode, encode_png, fit_pixels, is_image, look
 
 LIMIT = 64_000_000
 

@@ -5,7 +5,7 @@ import PIL.Image
 import pytest
 from PIL import ImageEnhance, ImageOps
 
-from modelyard.data.randaugment import COLOURS, GEOMETRY, OPERATIONS, randaugment, sums
+from modelyard.data.images.randaugment import COLOURS, GEOMETRY, OPERATIONS, randaugment, sums
 
 UP, DOWN = np.array([1.0]), np.array([-1.0])
 

@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from modelyard.core.randomness import uniforms
+from modelyard.data.images.randaugment import luminance, randaugment, sums
+from modelyard.data.images.warp import Affine, Edge, flip, shift, warp
 from modelyard.data.modalities.base import Draw
-from modelyard.data.randaugment import luminance, randaugment, sums
-from modelyard.data.warp import Affine, Edge, flip, shift, warp
 from modelyard.spec.settings import Settings
 
 __all__ = ["Augment", "RandAugment", "augment"]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from modelyard.data.warp import Affine, flip, shift, warp
+from modelyard.data.images.warp import Affine, flip, shift, warp
 
 
 def pictures(*shape):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from modelyard.data.augment import Augment, RandAugment, augment
+from modelyard.data.images.augment import Augment, RandAugment, augment
 from modelyard.data.modalities.base import Draw
 
 FILL = np.array([10.0, 20.0, 30.0], np.float32)

@@ -6,7 +6,7 @@ import torch
 
 from modelyard.core.errors import UsageError
 from modelyard.data.batch import Batch
-from modelyard.data.mixing import mix_batch
+from modelyard.data.images.mixing import mix_batch
 from modelyard.data.modalities.base import Draw
 
 

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from modelyard.core.errors import DataError
-from modelyard.data.cell_files import load_bytes, short_name
+from modelyard.data.images.cell_files import load_bytes, short_name
 
 
 def test_relative_and_absolute_paths(tmp_path):

@@ -5,7 +5,7 @@ import PIL.Image
 import pyarrow as pa
 import pytest
 
-from modelyard.data.pixels import from_list, from_tensors, lay_out, recolour, tensor_shape, to_bytes
+from modelyard.data.images.pixels import from_list, from_tensors, lay_out, recolour, tensor_shape, to_bytes
 
 
 def nested(array):

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard.core.errors import DataError
-from modelyard.data.cell_files import load_bytes, short_name
-from modelyard.data.decode import ENDINGS, Frame, Header, decode, fit_pixels, is_image, look
-from modelyard.data.pixels import from_list, from_tensors, lay_out, recolour, tensor_shape
+from modelyard.data.images.cell_files import load_bytes, short_name
+from modelyard.data.images.decode import ENDINGS, Frame, Header, decode, fit_pixels, is_image, look
+from modelyard.data.images.pixels import from_list, from_tensors, lay_out, recolour, tensor_shape
 
 __all__ = ["Found", "Origin", "Proposal", "is_array", "propose", "read_images", "share_of_images"]
 

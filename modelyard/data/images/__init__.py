@@ -1,0 +1,1 @@
+"""Pictures: decoding them safely, bringing them to one size, varying and blending them."""

@@ -137,9 +137,14 @@ def _evaluate(bundle: str, data: str, format: str | None) -> Any:
     return modelyard.evaluate(bundle, data, format), _print("print_evaluation")
 
 
-@_cli.command("predict", epilog=_epilog("modelyard predict runs/reviews-…/bundle --input '{\"review\": \"Crisp.\"}'",
-                                        "modelyard predict runs/reviews-…/bundle --input new.csv --output a.csv",
-                                        "modelyard predict runs/pets-…/bundle --input in/ --output b.csv"))  # fmt: skip
+@_cli.command(
+    "predict",
+    epilog=_epilog(
+        'modelyard predict runs/reviews-…/bundle --input \'{"review": "Crisp and dry."}\'',
+        "modelyard predict runs/reviews-…/bundle --input new.csv --output answers.csv",
+        "modelyard predict runs/photos-…/bundle --input holiday/ --output answers.jsonl",
+    ),
+)
 @click.argument("bundle")
 @click.option("--input", "rows", required=True, metavar="JSON|PATH",
               help="One row or a list of rows as JSON; or a file, glob or folder.")  # fmt: skip

@@ -193,8 +193,8 @@ class DownloadDisplay:
 
 
 def _line(values: Mapping[str, float]) -> str:
-    """The loss and the first two metrics of an epoch."""
-    return " ".join(f"{name} {number(value, name)}" for name, value in list(values.items())[:3])
+    """The loss and the headline metric of an epoch."""
+    return " ".join(f"{name} {number(value, name)}" for name, value in list(values.items())[:2])
 
 
 # -- results ----------------------------------------------------------------------------------------------------------

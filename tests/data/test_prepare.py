@@ -217,12 +217,12 @@ def test_pictures_are_brought_to_one_size_said_as_one_number_or_two(tmp_path, si
     rng = np.random.default_rng(0)
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
-        for index in range(10):
+        for index in range(20):
             Image.fromarray(rng.integers(0, 255, (8, 9), np.uint8)).save(tmp_path / label / f"{index}.png")
     inputs = {"image": {"type": "image", "size": size}}
     found = prepared({"source": str(tmp_path), "inputs": inputs, "targets": ["label"]})
     height, width = (6, 6) if size == 6 else (6, 5)
-    assert found.splits["train"].columns["image.pixels"].shape == (16, height, width, 1)
+    assert found.splits["train"].columns["image.pixels"].shape == (32, height, width, 1)
 
 
 def test_a_folder_with_split_folders_is_split_as_given(tmp_path):

@@ -28,6 +28,8 @@ class Family(nn.Module):
     name: ClassVar[str]
     accepts: ClassVar[tuple[str, ...]]
     """Kinds of input it takes, the preferred first; a modality that can encode in several ways follows this order."""
+    learning_rate: ClassVar[float] = 0.001
+    """A usual peak rate for AdamW, which a drafted spec starts from."""
     gains_by_bfloat16: ClassVar[bool] = False
     """Whether its time goes into large products; other families lose more to conversions than they gain."""
     several: ClassVar[bool] = False

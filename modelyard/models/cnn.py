@@ -83,6 +83,7 @@ class Cnn(Family):
 
     name = "cnn"
     accepts = ("image",)
+    learning_rate = 0.002
     gains_by_bfloat16 = True
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:

@@ -57,6 +57,7 @@ class Embedding(Family):
 
     name = "embedding"
     accepts = ("tokens",)
+    learning_rate = 0.005
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:
         super().__init__(settings, inputs, output_size)

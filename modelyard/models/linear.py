@@ -31,6 +31,7 @@ class Linear(Family):
 
     name = "linear"
     accepts = ("bag", "numbers", "categories", "image")
+    learning_rate = 0.01
     several = True
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:

@@ -21,6 +21,10 @@ from modelyard.train.resolve import choose_task
 __all__ = ["Draft", "draft"]
 
 
+_FEW_ROWS = 10_000
+"""Below this many rows a drafted spec takes small batches: more steps an epoch."""
+
+
 @dataclass(frozen=True)
 class Draft(Record):
     """A spec written for data that was looked at."""
@@ -58,7 +62,9 @@ def draft(data: str, targets: Sequence[str], name: str | None = None) -> Draft:
     modalities = [table("modality").find(choice.name) for choice in inputs.values()]
     kinds = list(dict.fromkeys(modality.kind or modality.group for modality in modalities))
     family, why = default_family(kinds, sample.num_rows)
-    text = _write(spec, list(parts), inputs, chosen, guesses, task.name, reasons["task"], family, why, origin)
+    text = _write(
+        spec, list(parts), inputs, chosen, guesses, task.name, reasons["task"], family, why, origin, sample.num_rows
+    )
     return Draft(name, sample.num_rows, guesses, task.name, family, why, text)
 
 
@@ -73,7 +79,10 @@ def _write(
     family: str,
     family_reason: str,
     origin: Mapping[str, Any] | None,
+    rows: int,
 ) -> str:
+    batch_size = 32 if rows < _FEW_ROWS else 128
+    rate = table("family").find(family).learning_rate
     because = {guess.column: guess.reason for guess in guesses}
     lines = [
         f"# Train:    modelyard train {spec.name}.yaml",
@@ -98,8 +107,9 @@ def _write(
         "",
         "train:",
         "  epochs: 20",
-        "  batch_size: 128",
+        f"  batch_size: {batch_size}",
         "  optimizer: adamw",
+        f"  learning_rate: {rate:g}    # usual for this family; find runs a range test first",
         "  schedule: cosine",
         "  warmup: 0.05     # share of the steps in which the learning rate rises",
     ]

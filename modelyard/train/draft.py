@@ -135,8 +135,12 @@ def _split(parts: Sequence[str | None], targets: Mapping[str, Choice[Any]]) -> s
         stratified = any(table("modality").find(choice.name).labelled for choice in targets.values())
         how = "the same shares within each label" if stratified else "by a hash of each row"
         return f"{{validation: 0.1, test: 0.1}}    # {how}; rows added later leave the others where they are"
-    if "validation" in named:
+    if "validation" in named and "test" in named:
         return f"{{method: given}}    # the data comes as {', '.join(named)}"
+    if "validation" in named:
+        return (
+            f"{{method: given, test: 0}}    # the data comes as {', '.join(named)}; a test share would come from train"
+        )
     return (
         f"{{method: given, validation: 0.1}}    # the data comes as {', '.join(named)}; validation is taken from train"
     )

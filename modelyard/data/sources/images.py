@@ -1,4 +1,5 @@
-"""A folder of pictures: a folder a class, or all in one folder; possibly under train/, validation/ and test/."""
+"""A folder of pictures: a folder a class, or all in one folder; possibly under train/, validation/ and test/; or a
+single picture, to be predicted."""
 
 from __future__ import annotations
 
@@ -51,12 +52,17 @@ class ImageFolder(Source):
 
     @classmethod
     def claims(cls, location: Any) -> bool:
-        if not isinstance(location, str | os.PathLike) or not is_folder(name_of(location)):
+        if not isinstance(location, str | os.PathLike):
+            return False
+        if _is_file(name_of(location)):
+            return True
+        if not is_folder(name_of(location)):
             return False
         return any(_is_image(path) for path in walk(name_of(location)))
 
     def folder(self) -> str:
-        return name_of(self.location)
+        place = name_of(self.location)
+        return os.path.dirname(place) or "." if _is_file(place) else place
 
     def files(self) -> list[str]:
         images, _ = self._images()
@@ -102,7 +108,8 @@ class ImageFolder(Source):
 
     def _paths(self) -> list[str]:
         if self._walked is None:
-            self._walked = sorted(walk(self.folder()))
+            place = name_of(self.location)
+            self._walked = [os.path.basename(place)] if _is_file(place) else sorted(walk(place))
         return self._walked
 
     def _images(self) -> tuple[list[str], list[str | None]]:
@@ -124,6 +131,11 @@ class ImageFolder(Source):
             inside = [path[len(prefix) :].split("/") for path in images]
             self._found = images, [parts[0] if len(parts) > 1 else None for parts in inside]
         return self._found
+
+
+def _is_file(place: str) -> bool:
+    """Whether the location is a single picture rather than a folder of them."""
+    return place.lower().endswith(IMAGE_ENDINGS) and os.path.isfile(place)
 
 
 def _is_image(path: str) -> bool:

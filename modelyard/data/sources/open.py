@@ -44,6 +44,8 @@ def open_sources(
         location = name_of(location)
         if is_folder(location):
             return _open_folder(location, format, options)
+        if format is None and _class("images").claims(location):
+            format = "images"
     source = _make(format or _format_of(location), location, options)
     source.files()  # what is missing is said now
     return _divide(source)

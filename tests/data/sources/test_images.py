@@ -5,6 +5,7 @@ import pytest
 
 from modelyard.core.errors import DataError
 from modelyard.data.sources.images import ImageFolder, ImageSettings
+from modelyard.data.sources.open import open_sources
 
 
 def make(root, *paths):
@@ -126,5 +127,16 @@ def test_claims_are_made_by_a_look_into_the_folder(tmp_path):
     make(tmp_path / "texts", "1.txt")
     assert ImageFolder.claims(str(tmp_path / "images")) and ImageFolder.claims(tmp_path / "images")
     assert not ImageFolder.claims(str(tmp_path / "texts"))
-    assert not ImageFolder.claims(str(tmp_path / "images/cat/1.png"))
+    assert ImageFolder.claims(str(tmp_path / "images/cat/1.png")), "a single picture, to be predicted"
+    assert not ImageFolder.claims(str(tmp_path / "images/cat/absent.png"))
     assert not ImageFolder.claims([{"a": 1}])
+
+
+def test_a_single_picture_is_a_source_of_one_row(tmp_path):
+    from PIL import Image
+
+    Image.new("L", (4, 4)).save(tmp_path / "one.png")
+    source = open_sources(str(tmp_path / "one.png"))[None]
+    (rows,) = source.read()
+    assert source.folder() == str(tmp_path) and rows.table.to_pylist() == [{"image": "one.png"}]
+    assert source.files() == [str(tmp_path / "one.png")]

@@ -287,30 +287,29 @@ def _schema() -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code. Errors are said in words; a traceback only shows when
     `MODELYARD_DEBUG` is set."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = _cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        code = _cli.main(args=given, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        _fail(Stopped("interrupted"))
+        _fail(Stopped("interrupted"), given)
     except BrokenPipeError:
         # The reader went away (`modelyard recipes | head`): nothing is left to say, also not at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except ModelyardError as error:
-        _fail(error)
-    except Exception as error:
-        _fail(_defect(error))
+        _fail(error, given)
+    except Exception as error:  # the outermost frame: whatever nobody planned for is said in words, as a defect
+        _fail(_defect(error), given)
 
 
-def _fail(error: ModelyardError) -> None:
+def _fail(error: ModelyardError, arguments: Sequence[str]) -> None:
     if os.environ.get("MODELYARD_DEBUG"):
         traceback.print_exception(error)
-    context = click.get_current_context(silent=True)
-    as_json = "--json" in sys.argv if context is None else bool((context.find_root().obj or {}).get("json"))
-    if as_json:
+    if "--json" in arguments:
         kind = type(error).__name__
         click.echo(to_json({"error": {"type": kind, "message": str(error), "exit_code": error.exit_code}}, indent=2))
     else:

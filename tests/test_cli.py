@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,7 @@ def test_a_missing_extra_says_how_to_install_it(run, cancer_csv, monkeypatch):
     run("new", cancer_csv, "--target", "diagnosis", "--name", "cancer")
     code, _, errors = run("train", "cancer.yaml", *FAST, "train.observers=[mlflow]")
     assert code == 1 and "pip install 'modelyard[mlflow]'" in errors
+    assert list(Path("runs").iterdir()) == [], "no folder of a run that never began"
 
 
 def test_a_full_disk_is_said_and_leaves_no_half_bundle(run, cancer_csv, tmp_path, monkeypatch):

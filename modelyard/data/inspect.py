@@ -95,85 +95,112 @@ def resolve_columns(
     Raises:
         SpecError: Columns that do not exist, no target, or no usable input; all problems at once.
     """
-    names = sample.schema.names
-    problems: list[Problem] = []
+    return _Columns(data, sample, folder).resolve(targets_of)
 
-    def check(place: str, columns: Sequence[str]) -> list[str]:
-        for column in columns:
-            if column not in names:
-                hint = nearest(column, names)
-                problems.append(Problem(place, f"no column {column!r} in the data{hint}; columns: {', '.join(names)}"))
-        return [column for column in columns if column in names]
 
-    targets_said = data.targets or {}
-    if not targets_said:
-        problems.append(Problem("data.targets", f"says no column to predict; columns: {', '.join(names)}"))
-    by = [] if data.split.by is None else check("data.split.by", [data.split.by])
-    check("data.split.key", data.split.key or [])
-    check("data.ignore", data.ignore)
-    guesses: list[ColumnGuess] = []
+class _Columns:
+    """Gathers decisions and problems while the columns are gone through."""
 
-    def decide(column: str, said: Choice[Any] | None, place: str) -> Choice[Any] | None:
-        inferred, reason, score = infer_column(sample.column(column), column, folder)
-        if said is not None:
-            guesses.append(ColumnGuess(column, said.name, "as the spec says", stated=True))
-            if inferred is None or inferred.name != said.name:
-                return said
-            # What the data shows fills only what the spec leaves open (an image's size, a separator).
-            found = {
-                name: getattr(inferred.settings, name)
-                for name in inferred.settings.model_fields_set - said.settings.model_fields_set
-            }
-            try:
-                return said.with_settings(**found) if found else said
-            except ValueError as error:
-                message = f"does not fit the data, which shows {found}: {first_reason(error)}"
-                problems.append(Problem(place or column, message))
-                return said
-        usable = inferred is not None and (score >= _USEFUL or place != "")
-        guesses.append(ColumnGuess(column, inferred.name if usable and inferred else None, reason))
-        return inferred if usable else None
+    def __init__(self, data: DataSpec, sample: pa.Table, folder: str) -> None:
+        self.data = data
+        self.sample = sample
+        self.folder = folder
+        self.names: list[str] = sample.schema.names
+        self.problems: list[Problem] = []
+        self.guesses: list[ColumnGuess] = []
 
-    targets: dict[str, Choice[Any]] = {}
-    for column in check("data.targets", list(targets_said)):
-        choice = decide(column, targets_said[column], f"data.targets.{column}")
-        if choice is not None and targets_of is not None and choice.name not in targets_of:
-            if targets_said[column] is not None:
-                allowed = " or ".join(targets_of)
-                problems.append(Problem(f"data.targets.{column}", f"is {choice.name}, but the task learns {allowed}"))
-            else:
-                choice = Choice("modality", targets_of[0], table("modality").find(targets_of[0]).Settings())
-                guesses[-1] = ColumnGuess(column, choice.name, "what the task learns")
-        if choice is None:
-            problems.append(Problem(f"data.targets.{column}", f"cannot tell what it is: {guesses[-1].reason}"))
-        else:
-            targets[column] = choice
+    def resolve(
+        self, targets_of: Sequence[str] | None
+    ) -> tuple[dict[str, Choice[Any]], dict[str, Choice[Any]], list[ColumnGuess]]:
+        data = self.data
+        if not data.targets:
+            self.problems.append(
+                Problem("data.targets", f"says no column to predict; columns: {', '.join(self.names)}")
+            )
+        self._known("data.split.by", [] if data.split.by is None else [data.split.by])
+        self._known("data.split.key", data.split.key or [])
+        self._known("data.ignore", data.ignore)
+        targets = self._targets(targets_of)
+        inputs = self._inferred_inputs() if data.inputs is None else self._said_inputs(data.inputs)
+        if not inputs and not self.problems:
+            why = "; ".join(f"{guess.column}: {guess.reason}" for guess in self.guesses if guess.modality is None)
+            message = f"no usable column is left to learn from ({why}); name them yourself"
+            self.problems.append(Problem("data.inputs", message))
+        if self.problems:
+            raise SpecError(self.problems)
+        return inputs, targets, self.guesses
 
-    inputs: dict[str, Choice[Any]] = {}
-    if data.inputs is not None:
-        for column in check("data.inputs", list(data.inputs)):
-            if column in targets_said:
-                problems.append(Problem(f"data.inputs.{column}", "is a target; a model cannot be given its answer"))
+    def _targets(self, targets_of: Sequence[str] | None) -> dict[str, Choice[Any]]:
+        said = self.data.targets or {}
+        targets: dict[str, Choice[Any]] = {}
+        for column in self._known("data.targets", list(said)):
+            place = f"data.targets.{column}"
+            choice = self._decide(column, said[column], place)
+            if choice is not None and targets_of is not None and choice.name not in targets_of:
+                if said[column] is not None:
+                    allowed = " or ".join(targets_of)
+                    self.problems.append(Problem(place, f"is {choice.name}, but the task learns {allowed}"))
+                else:
+                    choice = Choice("modality", targets_of[0], table("modality").find(targets_of[0]).Settings())
+                    self.guesses[-1] = ColumnGuess(column, choice.name, "what the task learns")
+            if choice is not None:
+                targets[column] = choice
+        return targets
+
+    def _said_inputs(self, said: Mapping[str, Choice[Any] | None]) -> dict[str, Choice[Any]]:
+        inputs: dict[str, Choice[Any]] = {}
+        for column in self._known("data.inputs", list(said)):
+            place = f"data.inputs.{column}"
+            if column in (self.data.targets or {}):
+                self.problems.append(Problem(place, "is a target; a model cannot be given its answer"))
                 continue
-            choice = decide(column, data.inputs[column], f"data.inputs.{column}")
-            if choice is None:
-                problems.append(Problem(f"data.inputs.{column}", f"cannot tell what it is: {guesses[-1].reason}"))
-            else:
-                inputs[column] = choice
-    else:
-        used_for_split = set(by) if data.split.method in ("given", "group", "time") else set()
-        for column in names:
-            if column in targets_said or column in data.ignore:
-                continue
-            if column in used_for_split:
-                guesses.append(ColumnGuess(column, None, f"decides the split ({data.split.method})"))
-                continue
-            choice = decide(column, None, "")
+            choice = self._decide(column, said[column], place)
             if choice is not None:
                 inputs[column] = choice
-    if not inputs and not problems:
-        why = "; ".join(f"{guess.column}: {guess.reason}" for guess in guesses if guess.modality is None)
-        problems.append(Problem("data.inputs", f"no usable column is left to learn from ({why}); name them yourself"))
-    if problems:
-        raise SpecError(problems)
-    return inputs, targets, guesses
+        return inputs
+
+    def _inferred_inputs(self) -> dict[str, Choice[Any]]:
+        split = self.data.split
+        inputs: dict[str, Choice[Any]] = {}
+        for column in self.names:
+            if column in (self.data.targets or {}) or column in self.data.ignore:
+                continue
+            if column == split.by and split.method in ("given", "group", "time"):
+                self.guesses.append(ColumnGuess(column, None, f"decides the split ({split.method})"))
+                continue
+            inferred, reason, score = infer_column(self.sample.column(column), column, self.folder)
+            usable = inferred if score >= _USEFUL else None
+            self.guesses.append(ColumnGuess(column, usable.name if usable else None, reason))
+            if usable is not None:
+                inputs[column] = usable
+        return inputs
+
+    def _decide(self, column: str, said: Choice[Any] | None, place: str) -> Choice[Any] | None:
+        """Return what a column that the spec names is taken for; None, and a problem, when nothing can read it."""
+        inferred, reason, _ = infer_column(self.sample.column(column), column, self.folder)
+        if said is None:
+            self.guesses.append(ColumnGuess(column, inferred.name if inferred else None, reason))
+            if inferred is None:
+                self.problems.append(Problem(place, f"cannot tell what it is: {reason}"))
+            return inferred
+        self.guesses.append(ColumnGuess(column, said.name, "as the spec says", stated=True))
+        if inferred is None or inferred.name != said.name:
+            return said
+        # What the data shows fills only what the spec leaves open (an image's size, a separator).
+        open_fields = inferred.settings.model_fields_set - said.settings.model_fields_set
+        found = {name: getattr(inferred.settings, name) for name in open_fields}
+        try:
+            return said.with_settings(**found) if found else said
+        except ValueError as error:
+            message = f"does not fit the data, which shows {found}: {first_reason(error)}"
+            self.problems.append(Problem(place, message))
+            return said
+
+    def _known(self, place: str, columns: Sequence[str]) -> list[str]:
+        """Return the columns that exist; each other one is a problem."""
+        listed = ", ".join(self.names)
+        for column in columns:
+            if column not in self.names:
+                message = f"no column {column!r} in the data{nearest(column, self.names)}; columns: {listed}"
+                self.problems.append(Problem(place, message))
+        return [column for column in columns if column in self.names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -97,7 +98,7 @@ def train(spec: Spec | str | Path, runs: str | Path = "runs", observers: Sequenc
     if not isinstance(spec, Spec):
         spec = open_spec(spec)
     path = _make_folder(Path(runs), spec.name)
-    named = [table("observer").find(choice.name)(choice.settings, path) for choice in spec.train.observers]
+    named = _make_observers(spec, path)
     record = RunRecord(spec.name, path, "running", _now(), 0.0, {}, "")
     with EventLog(path / "events.jsonl", [*observers, *named]) as log, _cpu_settings(spec):
         try:
@@ -330,6 +331,15 @@ def _quality_gate(run: Run) -> None:
 def _now() -> str:
     """The time, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _make_observers(spec: Spec, path: Path) -> list[Observer]:
+    """Return the observers a spec names; when one cannot be had, the run's folder, still empty, goes again."""
+    try:
+        return [table("observer").find(choice.name)(choice.settings, path) for choice in spec.train.observers]
+    except ModelyardError:
+        shutil.rmtree(path)
+        raise
 
 
 def _make_folder(runs: Path, name: str) -> Path:

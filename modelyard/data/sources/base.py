@@ -72,9 +72,9 @@ class Source(ABC):
             DataError: A file cannot be read any further; names the file and the place.
         """
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """A digest of the content (not of names or times): equal content, equal digest."""
-        raise NotImplementedError
 
     def folder(self) -> str:
         """The folder that relative paths in the rows' cells stand under; empty when there is none."""

@@ -23,7 +23,8 @@ from modelyard.core.events import EventLog, Observer
 from modelyard.core.files import storage_errors, write_json, write_text
 from modelyard.core.registry import table
 from modelyard.data.loader import Loader, Mixing
-from modelyard.data.prepare import DataRecord, Prepared, locate, prepare
+from modelyard.data.passes import DataRecord
+from modelyard.data.prepare import Prepared, locate, prepare
 from modelyard.evaluate.assess import assess
 from modelyard.evaluate.baseline import Baseline, fit_baseline, rows_with_targets
 from modelyard.evaluate.mistakes import find_mistakes

@@ -20,6 +20,7 @@ __all__ = ["Table", "table"]
 _TABLES = {
     "source": "modelyard.data.sources.table:SOURCES",
     "modality": "modelyard.data.modalities.table:MODALITIES",
+    "check": "modelyard.data.gate.table:CHECKS",
     "family": "modelyard.models.table:FAMILIES",
     "task": "modelyard.tasks.table:TASKS",
     "optimizer": "modelyard.train.table:OPTIMIZERS",

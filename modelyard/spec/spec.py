@@ -15,7 +15,7 @@ from modelyard.spec.parse import parse
 from modelyard.spec.places import Places
 from modelyard.spec.settings import Choice, Of, Settings
 
-__all__ = ["DataSpec", "EarlyStopping", "EvaluateSpec", "Spec", "SplitSpec", "TrainSpec"]
+__all__ = ["DataSpec", "EarlyStopping", "EvaluateSpec", "Spec", "SplitSpec", "ThresholdSpec", "TrainSpec"]
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -58,8 +58,19 @@ class DataSpec(Settings):
     """Read at most this many rows of each file set; for trying things out."""
     split: SplitSpec = SplitSpec()
     """How rows are assigned to training, validation and test."""
-    unreadable: Literal["error", "drop"] = "error"
-    """What to do with a row that has a value that cannot be read: refuse the data, or leave the row out and list it."""
+    group: str | None = None
+    """Column that says which rows belong together (patient, user, session); groups on both sides of a split are found."""
+    time: str | None = None
+    """Column that says when a row was; rows that train on the future of those that judge are found."""
+    checks: dict[str, Literal["error", "drop", "keep"]] = {}
+    """What to do about what the data gate finds: check → `error` (refuse to train), `drop` (leave the rows out and list
+    them in `quarantine.jsonl`) or `keep` (accept it)."""
+    unreadable_limit: Fraction = 0.01
+    """Largest share of rows that may be left out because they cannot be read; above it the gate refuses."""
+    origin: str = ""
+    """Where the data comes from, in your words, for the evidence and the model card."""
+    licence: str = ""
+    """Under which licence it may be used, for the evidence and the model card."""
 
     @field_serializer("source")
     def _describe_source(self, source: Any) -> Any:
@@ -134,6 +145,20 @@ class TrainSpec(Settings):
     """Others that are told of every event: `tensorboard`, `mlflow`."""
 
 
+class ThresholdSpec(Settings):
+    """From which probability on the positive one of two labels is answered, chosen on the validation split."""
+
+    goal: Literal["f1", "balanced_accuracy", "youden", "precision", "recall", "cost"] = "f1"
+    """What is made as good as possible. `precision`: the best recall with at least this precision; `recall`: the best
+    precision with at least this recall; `cost`: the least total cost."""
+    at_least: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The precision or recall that must be reached, for these two goals."""
+    false_positive: Annotated[float, Field(ge=0)] = 1.0
+    """What a wrongly answered positive costs, for `cost`."""
+    false_negative: Annotated[float, Field(ge=0)] = 1.0
+    """What a missed positive costs, for `cost`."""
+
+
 class EvaluateSpec(Settings):
     """How results are measured."""
 
@@ -143,6 +168,23 @@ class EvaluateSpec(Settings):
     """Level of the intervals."""
     mistakes: Annotated[int, Field(ge=0)] = 24
     """How many of the worst mistakes the report shows."""
+    calibrate: bool = True
+    """Whether a temperature is fitted on the validation split; the bundle keeps it, to be used when asked for."""
+    threshold: ThresholdSpec | None = None
+    """How to choose the threshold of two labels; None: the task's own."""
+    slices: list[str] | Literal["auto"] | None = "auto"
+    """Columns whose values are measured apart; `auto`: all columns, and the slices where the model does worst are kept;
+    None: no slices."""
+    groups: list[str] = []
+    """Columns whose groups are compared for fairness, such as sex or region; they need not be inputs."""
+    robustness: bool = True
+    """Whether inputs are corrupted as happens in nature (noise, blur, typos, missing columns) to see what is lost."""
+    robustness_rows: Annotated[int, Field(ge=1)] = 1000
+    """At most how many held-out rows are corrupted."""
+    learning_curve: list[Annotated[float, Field(gt=0, lt=1)]] = []
+    """Shares of the training rows to train on as well, such as [0.1, 0.3], to see what more rows would give."""
+    cross_validate: Annotated[int, Field(ge=2, le=20)] | None = None
+    """Folds of a cross-validation after training, which names the training rows that are likely mislabelled."""
     require: dict[str, float] | None = None
     """Metric → value the test must reach (at most this, for metrics where lower is better); else the quality gate
     refuses, with exit code 3."""

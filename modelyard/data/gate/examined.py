@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -53,3 +53,5 @@ class Examined:
     """Each row's hash over all columns (`data.rowhash`)."""
     read: Mapping[str, pa.Array]
     """Column → values as its modality reads them, null where missing or unreadable; inputs and targets alone."""
+    notes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """Column → row of the chunk → what was unusual about a value that was read all the same."""

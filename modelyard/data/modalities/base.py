@@ -58,6 +58,8 @@ class Reading:
     values: pa.Array
     problems: Mapping[int, str] = field(default_factory=dict)
     """Position in the chunk → what is wrong with the value there. A plainly missing value is null and no problem."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """Position in the chunk → what was unusual about a value that was read all the same (`"16 bit scaled to 8"`)."""
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from typing import Any
 import click
 
 import modelyard
-from modelyard.core.errors import DataError, ModelyardError, Stopped, UsageError
+from modelyard.core.errors import DataError, GateError, ModelyardError, Stopped, UsageError
 from modelyard.core.files import to_json, write_text
 from modelyard.core.optional import resolve
 
 __all__ = ["main"]
 
-_TERMINAL = "modelyard.terminal:"
+_TERMINAL = "modelyard.terminal."
 """How records look on a terminal; brought in when something is printed, to keep `-h` quick."""
 
 
@@ -43,20 +43,22 @@ def _epilog(*examples: str) -> str:
 
 
 def _json(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--json`; the command's return value, a record, is printed as JSON then, and by its printer otherwise."""
+    """Add `--json`. A command returns a record and its printer, and possibly an exit code; the record is printed as
+    JSON when asked for, and by its printer otherwise."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
     @functools.wraps(command)
-    def wrapped(*args: Any, as_json: bool, **kwargs: Any) -> None:
+    def wrapped(*args: Any, as_json: bool, **kwargs: Any) -> int:
         click.get_current_context().find_root().obj = {"json": as_json}
         outcome = command(*args, **kwargs)
         if outcome is None:
-            return
-        record, printer = outcome
+            return 0
+        record, printer, *code = outcome
         if as_json:
             click.echo(to_json(record, indent=2))
         elif printer is not None:
             printer(record)
+        return code[0] if code else 0
 
     return wrapped
 
@@ -107,7 +109,25 @@ def _new(data: str, targets: Sequence[str], name: str | None, output: str | None
     if path.exists() and not force:
         raise UsageError(f"{path} exists already; choose another --output, or overwrite it with --force")
     write_text(path, draft.text)
-    return {**draft.as_dict(), "path": str(path)}, _print("print_draft")
+    return {**draft.as_dict(), "path": str(path)}, _print("data:print_draft")
+
+
+@_cli.command("check", epilog=_epilog("modelyard check reviews.yaml",
+                                      "modelyard check reviews.csv --target stars",
+                                      "modelyard check photos/ --target label --json"))  # fmt: skip
+@click.argument("data", metavar="SPEC|DATA")
+@click.argument("overrides", nargs=-1)
+@click.option("--target", "targets", multiple=True, metavar="COLUMN", help="What is to be predicted; repeatable.")
+@_json
+def _check(data: str, overrides: Sequence[str], targets: Sequence[str]) -> Any:
+    """Say what is wrong with the rows of a spec, a recipe, a file or a folder; exit code 3 when training is refused."""
+    if click.get_current_context().find_root().obj["json"]:
+        found = modelyard.check(data, targets, overrides)
+    else:
+        with resolve(_TERMINAL + "live:WorkDisplay")() as display:
+            found = modelyard.check(data, targets, overrides, display)
+    refused = any(finding.severity == "refuse" for finding in found.findings)
+    return found, _print("data:print_data_check"), GateError.exit_code if refused else 0
 
 
 @_cli.command("train", epilog=_epilog("modelyard train reviews.yaml",
@@ -122,9 +142,9 @@ def _train(spec: str, overrides: Sequence[str], runs: str) -> Any:
     asked = modelyard.open_spec(spec, overrides)
     if click.get_current_context().find_root().obj["json"]:
         return modelyard.train(asked, runs), None
-    with resolve(_TERMINAL + "TrainingDisplay")() as display:
+    with resolve(_TERMINAL + "live:TrainingDisplay")() as display:
         run = modelyard.train(asked, runs, [display])
-    return run, _print("print_run")
+    return run, _print("results:print_run")
 
 
 @_cli.command("evaluate", epilog=_epilog("modelyard evaluate runs/reviews-…/bundle --data test.csv"))
@@ -134,7 +154,7 @@ def _train(spec: str, overrides: Sequence[str], runs: str) -> Any:
 @_json
 def _evaluate(bundle: str, data: str, format: str | None) -> Any:
     """Measure BUNDLE on rows whose answers are known."""
-    return modelyard.evaluate(bundle, data, format), _print("print_evaluation")
+    return modelyard.evaluate(bundle, data, format), _print("results:print_evaluation")
 
 
 @_cli.command(
@@ -151,10 +171,11 @@ def _evaluate(bundle: str, data: str, format: str | None) -> Any:
 @click.option("--output", metavar="FILE", help="Where to write: .csv, .parquet or .jsonl; the screen when unsaid.")
 @click.option("--format", help="The input's format, when its ending does not tell.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, or auto for the first accelerator.")
+@click.option("--calibrated", is_flag=True, help="Give probabilities by the temperature fitted on the validation rows.")
 @_json
-def _predict(bundle: str, rows: str, output: str | None, format: str | None, device: str) -> Any:
+def _predict(bundle: str, rows: str, output: str | None, format: str | None, device: str, calibrated: bool) -> Any:
     """Answer rows with BUNDLE."""
-    predictor = modelyard.load(bundle, device)
+    predictor = modelyard.load(bundle, device, calibrated=calibrated)
     given = _parse_rows(rows)
     if output is not None:
         if given is not None:
@@ -165,7 +186,7 @@ def _predict(bundle: str, rows: str, output: str | None, format: str | None, dev
             "print_written"
         )
     answers = predictor.predict(rows if given is None else given, format=format)
-    return {"answers": list(answers), "notes": answers.notes}, _print("print_answers")
+    return {"answers": list(answers), "notes": answers.notes}, _print("results:print_answers")
 
 
 def _parse_rows(text: str) -> Any:
@@ -182,17 +203,48 @@ def _parse_rows(text: str) -> Any:
         ) from error
 
 
-@_cli.command(
-    "runs", epilog=_epilog("modelyard runs", "modelyard runs runs/reviews-20260101-1200 runs/reviews-20260102-0900")
-)
-@click.argument("paths", nargs=-1)
+@_cli.command("runs", epilog=_epilog("modelyard runs", "modelyard runs --runs elsewhere/runs"))
 @_RUNS
 @_json
-def _runs(paths: Sequence[str], runs: str) -> Any:
-    """List what was trained here; with two PATHS or more, show what differs between those runs."""
-    if paths:
-        return modelyard.compare(paths), _print("print_comparison")
-    return modelyard.runs(runs), _print("print_runs")
+def _runs(runs: str) -> Any:
+    """List what was trained here."""
+    return modelyard.runs(runs), _print("results:print_runs")
+
+
+@_cli.command(
+    "compare",
+    epilog=_epilog(
+        "modelyard compare runs/reviews-20260101-120000 runs/reviews-20260102-090000",
+        "modelyard compare runs/a-… runs/b-… --data new.csv --output comparison.html",
+    ),
+)
+@click.argument("paths", nargs=-1, metavar="RUN RUN…")
+@click.option("--data", metavar="PATH", help="Rows with known answers; the runs' own held-out rows when unsaid.")
+@click.option("--format", help="The data's format, when its ending does not tell.")
+@click.option(
+    "--output", default="comparison.html", show_default=True, metavar="FILE", help="Where to write the HTML page."
+)
+@_json
+def _compare(paths: Sequence[str], data: str | None, format: str | None, output: str) -> Any:
+    """Put runs side by side: settings, results, and paired tests on the same rows."""
+    found = modelyard.compare(paths, data, format)
+    resolve("modelyard.train.compare:write_comparison")(found, Path(output))
+    return {**found.as_dict(), "page": output}, lambda _: resolve(_TERMINAL + "results:print_comparison")(found, output)
+
+
+@_cli.command("board", epilog=_epilog("modelyard board", "modelyard board --runs elsewhere/runs --port 9000"))
+@_RUNS
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 for any free one."
+)
+def _board(runs: str, host: str, port: int) -> None:
+    """Show all runs of a folder on a live page: curves while they train, results, links to the reports."""
+
+    def announce(url: str) -> None:
+        click.echo(f"the board of {runs} is at {url} (Ctrl-C ends it)")
+
+    resolve("modelyard.board.server:serve")(runs, host, port, announce)
 
 
 @_cli.group("data", cls=_Group)
@@ -204,7 +256,7 @@ def _data() -> None:
 @_json
 def _data_list() -> Any:
     """List the data sets."""
-    return [modelyard.catalog.entry(name) for name in modelyard.catalog.names()], _print("print_catalog")
+    return [modelyard.catalog.entry(name) for name in modelyard.catalog.names()], _print("data:print_catalog")
 
 
 @_data.command("show", epilog=_epilog("modelyard data show adult"))
@@ -212,7 +264,7 @@ def _data_list() -> Any:
 @_json
 def _data_show(name: str) -> Any:
     """Show what is known of data set NAME."""
-    return modelyard.catalog.entry(name), _print("print_entry")
+    return modelyard.catalog.entry(name), _print("data:print_entry")
 
 
 @_data.command("get", epilog=_epilog("modelyard data get fashion_mnist"))
@@ -222,9 +274,9 @@ def _data_get(name: str) -> Any:
     """Fetch data set NAME and say where it is."""
     if click.get_current_context().find_root().obj["json"]:
         return {"name": name, "path": str(modelyard.catalog.get(name))}, None
-    with resolve(_TERMINAL + "DownloadDisplay")() as display:
+    with resolve(_TERMINAL + "live:DownloadDisplay")() as display:
         path = modelyard.catalog.get(name, progress=display)
-    return {"name": name, "path": str(path)}, _print("print_fetched")
+    return {"name": name, "path": str(path)}, _print("data:print_fetched")
 
 
 @_cli.group("recipes", cls=_Group, invoke_without_command=True)
@@ -233,14 +285,14 @@ def _recipes() -> Any:
     """The recipes that ship with modelyard; a recipe's name works wherever a spec's path does."""
     if click.get_current_context().invoked_subcommand is not None:
         return None
-    return modelyard.recipes(), _print("print_recipes")
+    return modelyard.recipes(), _print("results:print_recipes")
 
 
 @_recipes.command("list", epilog=_epilog("modelyard recipes list"))
 @_json
 def _recipes_list() -> Any:
     """List the recipes."""
-    return modelyard.recipes(), _print("print_recipes")
+    return modelyard.recipes(), _print("results:print_recipes")
 
 
 @_recipes.command("show", epilog=_epilog("modelyard recipes show mnist", "modelyard recipes show mnist > my.yaml"))
@@ -262,7 +314,7 @@ def _bundle() -> None:
 @_json
 def _bundle_show(path: str) -> Any:
     """Show what is in the bundle at PATH: inputs, task, model, results, files."""
-    return modelyard.describe(path), _print("print_bundle")
+    return modelyard.describe(path), _print("results:print_bundle")
 
 
 @_bundle.command("verify", epilog=_epilog("modelyard bundle verify runs/reviews-…/bundle"))
@@ -274,7 +326,7 @@ def _bundle_verify(path: str) -> Any:
     if not check.whole:
         listed = "\n".join(f"  {problem}" for problem in check.problems)
         raise modelyard.BundleError(f"the bundle {path} is not what was written:\n{listed}")
-    return check, _print("print_check")
+    return check, _print("results:print_check")
 
 
 @_cli.command("schema", epilog=_epilog("modelyard schema > modelyard.schema.json"))

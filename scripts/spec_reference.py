@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from modelyard.core.registry import table
 from modelyard.spec.parse import choice_container, choice_mark, settings_class
 from modelyard.spec.settings import Choice, Settings, SizedSettings
-from modelyard.spec.spec import DataSpec, EarlyStopping, EvaluateSpec, Spec, SplitSpec, TrainSpec
+from modelyard.spec.spec import DataSpec, EarlyStopping, EvaluateSpec, Spec, SplitSpec, ThresholdSpec, TrainSpec
 
 TARGET = Path(__file__).parents[1] / "docs" / "spec.md"
 
@@ -40,6 +40,7 @@ SECTIONS: list[tuple[str, str, type[Settings]]] = [
     ("`train`", "train", TrainSpec),
     ("`train.early_stopping`", "train.early_stopping", EarlyStopping),
     ("`evaluate`", "evaluate", EvaluateSpec),
+    ("`evaluate.threshold`", "evaluate.threshold", ThresholdSpec),
 ]
 
 TABLES = [
@@ -48,9 +49,21 @@ TABLES = [
     ("task", "Tasks", "What is learned: under `task`."),
     ("optimizer", "Optimizers", "Under `train.optimizer`."),
     ("schedule", "Schedules", "Under `train.schedule`."),
+    ("sampler", "Samplers", "Which training rows come in an epoch: under `train.sampler`."),
     ("source", "Sources", "Formats of data: `data.format` names one, `data.options` holds its settings."),
     ("observer", "Observers", "Under `train.observers`."),
 ]
+
+
+CHECKS = """\
+## Checks
+
+What the data gate looks for, and what can be done about it: `data.checks: {NAME: error | drop | keep}`. `error` refuses to train,
+`drop` leaves the rows out and lists them in `quarantine.jsonl`, `keep` accepts it. Left unsaid, a finding has the severity
+that it deserves by itself: some refuse, most warn or note. More about them: [data.md](data.md).
+
+| check | what it looks for | policies |
+|---|---|---|"""
 
 
 def reference() -> str:
@@ -63,6 +76,12 @@ def reference() -> str:
         for name in table(kind):
             entry = table(kind).find(name)
             parts.append(f"### `{name}`\n\n{_summary(entry)}\n\n{_fields(entry.Settings)}{_sizes(entry.Settings)}")
+    parts.append(CHECKS)
+    checks = table("check")
+    for name in checks:
+        entry = checks.find(name)
+        policies = ", ".join(f"`{policy}`" for policy in entry.policies)
+        parts.append(f"| `{name}` | {_text(_summary(entry))} | {policies} |")
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -34,7 +34,8 @@ class WrittenAnswers(Record):
 
 
 def write_answers(predictor: Predictor, rows: Any, path: Path, format: str | None = None) -> WrittenAnswers:
-    """Answer rows and write them to `path`: the columns of the input that hold plain values, then `predicted_…`.
+    """Answer rows and write them to `path`: the columns of the input that hold plain values, then `predicted_…`,
+    `remarks` (what was unusual about the row) and `problem` (why it has no answer).
 
     Args:
         predictor: The loaded bundle.
@@ -82,6 +83,11 @@ def _tables(predictor: Predictor, rows: Any, format: str | None) -> Iterator[tup
         for name, values in answers.columns.items():
             flat = [to_json(value) if isinstance(value, list | dict) else value for value in values]
             columns[_PREFIX + name] = pa.array(flat)
+        # always there, as a file's columns are settled before its last rows are read
+        columns["remarks"] = pa.array(
+            ["; ".join(answers.remarks[row]) if row in answers.remarks else None for row in range(len(answers))],
+            pa.string(),
+        )
         columns["problem"] = pa.array([answers.problems.get(row) for row in range(len(answers))], pa.string())
         yield pa.table(columns), answers
 

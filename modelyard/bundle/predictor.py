@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import torch
 
 from modelyard.bundle.contents import Contents, read_contents
 from modelyard.core.device import pick_device
-from modelyard.core.errors import DataError
+from modelyard.core.errors import DataError, UsageError
 from modelyard.core.optional import require
+from modelyard.data.modalities.base import Modality, Reading
 from modelyard.data.sources.base import Rows, Source
 from modelyard.data.sources.open import open_sources
 from modelyard.data.store import take
@@ -34,7 +35,10 @@ class Predictions(Sequence[dict[str, Any]]):
     problems: dict[int, str]
     """Row → why it has no answer."""
     notes: dict[str, int]
-    """What was unusual about the rows, counted: absent columns, unreadable rows."""
+    """What was unusual about the rows, counted: absent columns, unreadable rows, and each kind of remark by column."""
+    remarks: dict[int, list[str]] = field(default_factory=dict)
+    """Row → what was unusual about what it was answered from: absent columns, missing values, categories that training
+    did not hold, texts that were cut. A row with a problem has none."""
 
     def __len__(self) -> int:
         return len(self.output)
@@ -46,7 +50,11 @@ class Predictions(Sequence[dict[str, Any]]):
             raise IndexError(f"row {index} of {len(self)}")
         row = {name: values[index] for name, values in self.columns.items()}
         position = index % len(self)
-        return {**row, "problem": self.problems[position]} if position in self.problems else row
+        if position in self.remarks:
+            row["remarks"] = list(self.remarks[position])
+        if position in self.problems:
+            row["problem"] = self.problems[position]
+        return row
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
@@ -54,6 +62,8 @@ class Predictions(Sequence[dict[str, Any]]):
     def to_arrow(self) -> pa.Table:
         """Return the answers as an Arrow table; nested answers (all probabilities) stay nested lists or structs."""
         columns = dict(self.columns)
+        if self.remarks:
+            columns["remarks"] = [self.remarks.get(index) for index in range(len(self))]
         if self.problems:
             columns["problem"] = [self.problems.get(index) for index in range(len(self))]
         return pa.table({name: pa.array(values) for name, values in columns.items()})
@@ -71,11 +81,24 @@ class Predictions(Sequence[dict[str, Any]]):
 class Predictor:
     """A model that is ready to answer.
 
-    `network` is an ordinary `torch.nn.Module`; `spec` the resolved spec; `labels` the names of the answers.
+    `network` is an ordinary `torch.nn.Module`; `spec` the resolved spec; `calibrated` whether the probabilities of
+    answers are calibrated by the bundle's temperature. Answers and raw outputs are the same with and without.
+
+    Raises:
+        UsageError: Calibrated probabilities are asked for, and the bundle has no temperature.
     """
 
-    def __init__(self, contents: Contents, device: str = "cpu") -> None:
+    def __init__(self, contents: Contents, device: str = "cpu", calibrated: bool = False) -> None:
+        if calibrated and contents.task.temperature is None:
+            reason = (
+                "no temperature was fitted when it was trained (it needs evaluate.calibrate, and validation rows that "
+                "are not all answered rightly)"
+                if contents.task.calibrates
+                else f"a {contents.task.name} has no probabilities that could be calibrated"
+            )
+            raise UsageError(f"this bundle cannot give calibrated probabilities: {reason}; ask for plain ones")
         self.contents = contents
+        self.calibrated = calibrated
         self.device = pick_device(device)
         self.network = contents.model.to(self.device).eval()
         self.spec = contents.spec
@@ -124,7 +147,10 @@ class Predictor:
                 yield chunk, self._answer(chunk, absent, source.folder(), batch_size)
 
     def open(self, location: Any, format: str | None = None) -> list[Source]:
-        """Open rows, with the options the training data was read with when they come in the same format."""
+        """Open rows, with the options the training data was read with when they come in the same format; sources that
+        are open already are taken as they are."""
+        if isinstance(location, list) and location and all(isinstance(part, Source) for part in location):
+            return location
         location = str(location) if isinstance(location, Path) else location
         sources = list(open_sources(location, format, {}).values())
         data = self.spec.data
@@ -141,32 +167,51 @@ class Predictor:
 
     def _answer(self, chunk: Rows, absent: list[str], folder: str, batch_size: int) -> Predictions:
         fitted, count = self.contents.fitted, chunk.table.num_rows
-        values: dict[str, pa.Array] = {}
+        readings: dict[str, Reading] = {}
         problems: dict[int, str] = {}
         for modality in fitted.inputs:
             raw = pa.nulls(count) if modality.column in absent else chunk.table.column(modality.column)
-            reading = modality.read(raw, folder)
-            values[modality.column] = reading.values
-            for row, reason in reading.problems.items():
+            readings[modality.column] = modality.read(raw, folder)
+            for row, reason in readings[modality.column].problems.items():
                 problems.setdefault(row, f"{modality.column}: {reason}")
-        notes: dict[str, int] = {}
-        if absent:
-            listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-            notes[f"columns that are absent, taken as missing: {listed}"] = count
+        remarks, notes = self._remark(readings, absent, count, problems)
         if problems:
             notes["unreadable"] = len(problems)
         good = np.array([row for row in range(count) if row not in problems], np.int64)
         size = self.contents.task.output_size
         output = np.full((count, size), np.nan, np.float32)
         if len(good):
-            readable = {name: array.take(pa.array(good)) for name, array in values.items()}
+            readable = {name: reading.values.take(pa.array(good)) for name, reading in readings.items()}
             output[good] = self.run(fitted.encode_inputs(readable), len(good), batch_size)
         answers: dict[str, list[Any]] = {}
-        for name, column in self.contents.task.decode(output[good]).items():
+        task = self.contents.task
+        decode = task.decode_calibrated if self.calibrated else task.decode
+        for name, column in decode(output[good]).items():
             answers[name] = [None] * count
             for row, answer in zip(good, column, strict=True):
                 answers[name][row] = answer
-        return Predictions(answers, output, problems, notes)
+        return Predictions(answers, output, problems, notes, remarks)
+
+    def _remark(
+        self, readings: dict[str, Reading], absent: list[str], count: int, problems: dict[int, str]
+    ) -> tuple[dict[int, list[str]], dict[str, int]]:
+        """Return remarks by row, and how many rows have each kind of them."""
+        remarks: dict[int, list[str]] = {}
+        notes: dict[str, int] = {}
+        if absent:
+            listed = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+            note = f"columns that are absent, taken as missing: {listed}"
+            notes[note] = count
+            remarks = {row: [note] for row in range(count) if row not in problems}
+        for modality in self.contents.fitted.inputs:
+            if modality.column in absent:
+                continue
+            for row, remark in _unusual(modality, readings[modality.column]):
+                if row not in problems:
+                    remarks.setdefault(row, []).append(f"{modality.column}: {remark}")
+                    kind = f"{modality.column}: {remark.partition(':')[0]}"
+                    notes[kind] = notes.get(kind, 0) + 1
+        return remarks, notes
 
     def run(self, columns: Any, rows: int, batch_size: int = 512) -> npt.NDArray[np.float32]:
         """Run the model over encoded columns and return its raw outputs, float32 (rows, O)."""
@@ -180,22 +225,33 @@ class Predictor:
         return torch.cat(outputs).numpy()
 
 
-def load(bundle: str | Path, device: str = "cpu", check: bool = True) -> Predictor:
+def load(bundle: str | Path, device: str = "cpu", check: bool = True, calibrated: bool = False) -> Predictor:
     """Load a bundle.
 
     Args:
         bundle: The bundle's folder, or a finished run's.
         device: Where to run it.
         check: Whether to recompute all digests first.
+        calibrated: Whether probabilities are calibrated by the temperature that was fitted after training. The answers
+            stay the same.
 
     Raises:
         BundleError: The bundle is incomplete, altered or of an unknown format.
+        UsageError: Calibrated probabilities are asked for, and the bundle has no temperature.
     """
     path = Path(bundle)
     if not (path / "manifest.json").exists() and (path / "bundle" / "manifest.json").exists():
         path = path / "bundle"
     contents, _ = read_contents(path, check)
-    return Predictor(contents, device)
+    return Predictor(contents, device, calibrated)
+
+
+def _unusual(modality: Modality, reading: Reading) -> Iterator[tuple[int, str]]:
+    """Yield rows, with what was unusual about their value: missing, as its reading says, as its modality says."""
+    for row in np.flatnonzero(reading.values.is_null().to_numpy(zero_copy_only=False)).tolist():
+        yield row, "missing"
+    yield from reading.notes.items()
+    yield from modality.remarks(reading.values).items()
 
 
 def _join(parts: list[Predictions]) -> Predictions:
@@ -203,13 +259,15 @@ def _join(parts: list[Predictions]) -> Predictions:
         return parts[0]
     columns: dict[str, list[Any]] = {name: [] for name in parts[0].columns}
     problems: dict[int, str] = {}
+    remarks: dict[int, list[str]] = {}
     notes: dict[str, int] = {}
     start = 0
     for part in parts:
         for name, values in part.columns.items():
             columns[name].extend(values)
         problems.update({row + start: reason for row, reason in part.problems.items()})
+        remarks.update({row + start: found for row, found in part.remarks.items()})
         for note, count in part.notes.items():
             notes[note] = notes.get(note, 0) + count
         start += len(part)
-    return Predictions(columns, np.concatenate([part.output for part in parts]), problems, notes)
+    return Predictions(columns, np.concatenate([part.output for part in parts]), problems, notes, remarks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -24,10 +25,13 @@ __all__ = [
     "atomic_directory",
     "atomic_file",
     "cache_directory",
+    "copy_file",
     "digest_bytes",
     "digest_file",
+    "locked",
     "read_json",
     "storage_errors",
+    "synced",
     "to_json",
     "write_json",
     "write_text",
@@ -135,12 +139,38 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             raise
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`: whoever else asks for it, in this process or another, waits. Death releases it."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def synced(file: IO[bytes]) -> int:
+    """Bring an open file to the disk and return where its writing stands."""
+    file.flush()
+    os.fsync(file.fileno())
+    return file.tell()
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file's content to `path`, whole or not at all."""
+    with open(source, "rb") as original, atomic_file(path) as file:
+        shutil.copyfileobj(original, file)
 
 
 def write_text(path: str | Path, text: str) -> None:

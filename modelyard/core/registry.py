@@ -21,6 +21,7 @@ _TABLES = {
     "source": "modelyard.data.sources.table:SOURCES",
     "modality": "modelyard.data.modalities.table:MODALITIES",
     "check": "modelyard.data.gate.table:CHECKS",
+    "sampler": "modelyard.data.samplers.table:SAMPLERS",
     "family": "modelyard.models.table:FAMILIES",
     "task": "modelyard.tasks.table:TASKS",
     "optimizer": "modelyard.train.table:OPTIMIZERS",

@@ -79,7 +79,7 @@ def infer_column(values: pa.ChunkedArray, column: str, folder: str = "") -> tupl
 
 
 def resolve_columns(
-    data: DataSpec, sample: pa.Table, targets_of: Sequence[str] | None, folder: str = ""
+    data: DataSpec, sample: pa.Table, targets_of: Sequence[str] | None, folder: str = "", need_targets: bool = True
 ) -> tuple[dict[str, Choice[Any]], dict[str, Choice[Any]], list[ColumnGuess]]:
     """Decide the modality of every input and target.
 
@@ -88,6 +88,7 @@ def resolve_columns(
         sample: Some rows.
         targets_of: Modalities the task allows for a target; None when the task is not said.
         folder: Where relative paths among the values stand.
+        need_targets: Whether a spec without targets is a problem.
 
     Returns:
         Inputs and targets by column, and what was found out about each column of the data.
@@ -95,14 +96,15 @@ def resolve_columns(
     Raises:
         SpecError: Columns that do not exist, no target, or no usable input; all problems at once.
     """
-    return _Columns(data, sample, folder).resolve(targets_of)
+    return _Columns(data, sample, folder, need_targets).resolve(targets_of)
 
 
 class _Columns:
     """Gathers decisions and problems while the columns are gone through."""
 
-    def __init__(self, data: DataSpec, sample: pa.Table, folder: str) -> None:
+    def __init__(self, data: DataSpec, sample: pa.Table, folder: str, need_targets: bool) -> None:
         self.data = data
+        self.need_targets = need_targets
         self.sample = sample
         self.folder = folder
         self.names: list[str] = sample.schema.names
@@ -113,13 +115,15 @@ class _Columns:
         self, targets_of: Sequence[str] | None
     ) -> tuple[dict[str, Choice[Any]], dict[str, Choice[Any]], list[ColumnGuess]]:
         data = self.data
-        if not data.targets:
+        if not data.targets and self.need_targets:
             self.problems.append(
                 Problem("data.targets", f"says no column to predict; columns: {', '.join(self.names)}")
             )
         self._known("data.split.by", [] if data.split.by is None else [data.split.by])
         self._known("data.split.key", data.split.key or [])
         self._known("data.ignore", data.ignore)
+        self._known("data.group", [] if data.group is None else [data.group])
+        self._known("data.time", [] if data.time is None else [data.time])
         targets = self._targets(targets_of)
         inputs = self._inferred_inputs() if data.inputs is None else self._said_inputs(data.inputs)
         if not inputs and not self.problems:

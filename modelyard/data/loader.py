@@ -16,8 +16,10 @@ from modelyard.core.randomness import Permutation
 from modelyard.data.batch import Batch
 from modelyard.data.fitted import Fitted
 from modelyard.data.images.mixing import mix_batch
-from modelyard.data.modalities.base import Column, Draw, Ragged
-from modelyard.data.store import SplitStore, take
+from modelyard.data.modalities.base import Draw
+from modelyard.data.samplers.base import Order, Sampler
+from modelyard.data.samplers.shuffled import Shuffled
+from modelyard.data.store import SplitStore
 
 __all__ = ["Loader", "Mixing"]
 
@@ -45,6 +47,7 @@ class Loader:
         train: Whether to shuffle, augment and mix. Otherwise rows come in order of storage, or of length
             (`ids` says which is which).
         mixing: Blending of images, in training.
+        sampler: Which rows come in an epoch of training; every row once, shuffled, when None.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Loader:
         seed: int,
         train: bool,
         mixing: Mixing | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.store = store
         self.fitted = fitted
@@ -62,31 +66,31 @@ class Loader:
         self.seed = seed
         self.train = train
         self.mixing = mixing if train else None
-        names = [name for name in store.columns if not name.startswith(("target.", "row."))]
-        self._inputs: dict[str, Column] = {name: store.columns[name] for name in names}
-        self._targets = {
-            name.removeprefix("target."): column for name, column in store.columns.items() if name.startswith("target.")
-        }
+        self.sampler = sampler or Shuffled(Shuffled.Settings(), store, (), seed)
+        self.rows = len(self.sampler) if train else len(store)
+        """Rows in an epoch."""
+        self._inputs = [name for name in store.columns if not name.startswith(("target.", "row."))]
+        self._targets = [name for name in store.columns if name.startswith("target.")]
         self._images = [item.tensors[0] for item in fitted.describe() if item.kind == "image"]
         self._lengths = self._measure()
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-self.store.rows // self.batch_size)
+        return -(-self.rows // self.batch_size)
 
     def _measure(self) -> npt.NDArray[np.int64] | None:
         """Tokens in each row, summed over its texts; None when no input is a sequence."""
         kinds = {item.name: item.kind for item in self.fitted.describe()}
         lengths = [
-            np.diff(column.offsets)
-            for name, column in self._inputs.items()
-            if isinstance(column, Ragged) and kinds.get(name.rpartition(".")[0]) == "tokens"
+            self.store.lengths(name)
+            for name in self._inputs
+            if self.store.is_ragged(name) and kinds.get(name.rpartition(".")[0]) == "tokens"
         ]
         return np.sum(lengths, axis=0) if lengths else None
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch `start` on."""
-        order = Permutation(self.store.rows, self.seed, "order", epoch)
+        order = self.sampler.epoch(epoch)
         batch = start
         while batch < len(self):
             window = batch // _WINDOW
@@ -95,10 +99,10 @@ class Loader:
                 yield self.batch(rows, epoch)
             batch = (window + 1) * _WINDOW
 
-    def _window(self, order: Permutation, window: int, epoch: int) -> list[npt.NDArray[np.int64]]:
+    def _window(self, order: Order, window: int, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Return the rows of each batch in a window."""
         size = self.batch_size
-        first, last = window * _WINDOW * size, min((window + 1) * _WINDOW * size, self.store.rows)
+        first, last = window * _WINDOW * size, min((window + 1) * _WINDOW * size, self.rows)
         rows = order.slice(first, last) if self.train else np.arange(first, last, dtype=np.int64)
         if self._lengths is not None:
             rows = rows[np.argsort(self._lengths[rows], kind="stable")]
@@ -111,8 +115,9 @@ class Loader:
     def batch(self, rows: npt.NDArray[np.int64], epoch: int = 0) -> Batch:
         """Return the batch of these rows, augmented and mixed as training of `epoch` would when `train` is set."""
         draw = Draw(self.seed, epoch, rows) if self.train else None
-        inputs = self.fitted.collate({name: take(column, rows) for name, column in self._inputs.items()}, draw)
-        targets = {name: torch.from_numpy(np.asarray(take(column, rows))) for name, column in self._targets.items()}
+        inputs = self.fitted.collate(self.store.take(self._inputs, rows), draw)
+        found = self.store.take(self._targets, rows)
+        targets = {name.removeprefix("target."): torch.from_numpy(np.asarray(found[name])) for name in self._targets}
         batch = Batch(inputs, targets, rows)
         if draw is not None and self.mixing is not None and self._images:
             mixing = self.mixing
@@ -121,4 +126,4 @@ class Loader:
 
     def targets(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the whole split's encoded targets, by column."""
-        return {name: np.asarray(column) for name, column in self._targets.items() if isinstance(column, np.ndarray)}
+        return {name.removeprefix("target."): np.asarray(self.store.whole(name)) for name in self._targets}

@@ -1,6 +1,7 @@
-"""From a spec's data section to fitted columns in a store: read, split, fit, encode, each row once a pass.
+"""From a spec's data section to columns that are ready to train on: examine, fit, encode; nothing is done twice.
 
-The store is kept under a fingerprint of the content and the settings; when nothing changed it is used again.
+Results stand in the cache, each under a name made of all it depends on. A run that changes nothing takes up everything;
+one that changes a column's settings does that column again; one that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -8,22 +9,40 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
 import modelyard
-from modelyard.core.files import atomic_directory, cache_directory, digest_bytes, to_json
+from modelyard.core.errors import DataError
+from modelyard.core.files import cache_directory, digest_bytes, locked, to_json
 from modelyard.core.registry import table
 from modelyard.data.catalog import catalog
-from modelyard.data.fitted import Fitted
+from modelyard.data.chunks import Chunks, Progress, chunk_rows
+from modelyard.data.early import EarlyReader
+from modelyard.data.examine import Examination, examine, open_examination
+from modelyard.data.fitted import Fitted, make_modality
+from modelyard.data.gate.examined import Subject
+from modelyard.data.gate.finding import Finding, NamedRow
+from modelyard.data.gate.gate import Gate, GateResult, refuse
 from modelyard.data.inspect import ColumnGuess, resolve_columns, sample_rows
-from modelyard.data.passes import DataRecord, Preparation, Progress
+from modelyard.data.lookup import Places
+from modelyard.data.modalities.base import Column, Modality
+from modelyard.data.passes import Encoded, encode_units, fit_columns, units_of
+from modelyard.data.records import DataCheck, DataRecord
 from modelyard.data.sources.base import Source
 from modelyard.data.sources.open import open_sources
-from modelyard.data.store import FORMAT, SplitStore, open_store
+from modelyard.data.store import SplitStore, Stored
 from modelyard.spec.settings import Choice
 from modelyard.spec.spec import DataSpec, Spec, SplitSpec
 
-__all__ = ["Prepared", "locate", "prepare"]
+__all__ = ["Prepared", "check_data", "locate", "prepare", "row_places"]
+
+_FORMAT = 2
+"""Of the folders in the cache; another number makes everything anew."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +79,40 @@ def locate(data: DataSpec) -> tuple[dict[str | None, Source], dict[str, Any] | N
     return parts, origin
 
 
+def check_data(
+    spec: Spec,
+    accepts: tuple[str, ...] | None = None,
+    targets_of: tuple[str, ...] | None = None,
+    progress: Progress = lambda what, rows: None,
+) -> DataCheck:
+    """Look at all rows of a spec's data with the data gate, without preparing anything.
+
+    A gate that would refuse to train is no error here: its findings say so.
+
+    Args:
+        spec: The spec; without targets only what needs none is looked for.
+        accepts: Kinds of input the model's family takes, the preferred first; None when the family is not said.
+        targets_of: Modalities the task learns; None when the task is not said.
+        progress: Called as rows go through.
+
+    Raises:
+        SpecError: Columns that do not exist, or settings that do not fit the data.
+        DataError: Data that is missing, empty or cannot be read any further.
+    """
+    started = time.monotonic()
+    work = _Work(spec, accepts, targets_of, progress, need_targets=False)
+    with locked(work.folder.with_suffix(".lock")):
+        seen = work.examine()
+    return DataCheck(**work.about(seen), seconds=time.monotonic() - started)
+
+
 def prepare(
     spec: Spec,
     accepts: tuple[str, ...] | None = None,
     targets_of: tuple[str, ...] | None = None,
     progress: Progress = lambda what, rows: None,
 ) -> Prepared:
-    """Read, split, fit and encode a spec's data, or take up a store where that was already done.
+    """Read, examine, split, fit and encode a spec's data, or take up what of that was done before.
 
     Args:
         spec: The spec.
@@ -77,27 +123,159 @@ def prepare(
     Raises:
         SpecError: Columns that do not exist, or settings that do not fit the data.
         DataError: Data that is missing, empty or unreadable.
+        GateError: The data gate refuses; the message names the rows and the settings that accept it.
     """
     started = time.monotonic()
-    parts, origin = locate(spec.data)
-    for source in parts.values():
-        source.files()
-    data, guesses = _resolve(spec, parts, accepts, targets_of, (origin or {}).pop("labels", {}))
-    spec = spec.replace(data=data)
-    content = digest_bytes("".join(f"{split}:{source.fingerprint()}\n" for split, source in parts.items()).encode())
-    settings = data.model_dump(mode="json", exclude={"source"})
-    key = digest_bytes(to_json([FORMAT, modelyard.__version__, content, settings, spec.seed]).encode())
-    folder = cache_directory() / "stores" / key
-    reused = (folder / "manifest.json").exists()
-    if not reused:
-        with atomic_directory(folder) as temporary:
-            Preparation(spec, parts, progress).run(temporary, content, guesses, origin)
-    splits, manifest = open_store(folder)
-    fitted = Fitted.load(folder, data.inputs or {}, data.targets or {})
-    about = manifest["record"]
-    about["columns"] = [ColumnGuess(**guess) for guess in about["columns"]]
-    about.update(store=str(folder), reused=reused, seconds=time.monotonic() - started)
-    return Prepared(data, fitted, splits, DataRecord(**about))
+    work = _Work(spec, accepts, targets_of, progress)
+    with locked(work.folder.with_suffix(".lock")):
+        seen = work.examine()
+        about = work.about(seen)
+        refuse(GateResult(about["findings"], {}, []))
+        if not seen.rows.get("train"):
+            raise DataError(
+                f"no rows are left to train on: {len(seen.index)} read, {sum(seen.dropped.values())} left out "
+                f"({seen.dropped or 'none unreadable'}), {seen.rows.get('validation', 0)} to validate, "
+                f"{seen.rows.get('test', 0)} to test"
+            )
+        encoded, reused = work.encode(seen)
+    fitted = Fitted(work.inputs, work.targets)
+    stored: dict[str, Stored | Column] = {**encoded.columns}
+    stored |= {"row.file": seen.index.file, "row.position": seen.index.position, "row.hash": seen.index.hashes}
+    splits = {split: SplitStore(stored, seen.split_rows(split)) for split in seen.rows}
+    record = DataRecord(
+        **about,
+        summaries={
+            modality.column: encoded.summaries.get(modality.column) or modality.summary()
+            for modality in fitted.modalities
+        },
+        labels=encoded.labels,
+        store=str(work.folder),
+        reused=reused,
+        seconds=time.monotonic() - started,
+    )
+    return Prepared(work.spec.data, fitted, splits, record)
+
+
+def row_places(prepared: Prepared, split: str, rows: npt.NDArray[np.int64]) -> Places:
+    """Return where some rows of a split (by position in it) stand in the sources."""
+    found = prepared.splits[split].take(["row.file", "row.position"], rows)
+    return Places(prepared.record.files, np.asarray(found["row.file"]), np.asarray(found["row.position"]))
+
+
+class _Work:
+    """One spec's data on its way: what it is, and where in the cache its parts stand."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        accepts: tuple[str, ...] | None,
+        targets_of: tuple[str, ...] | None,
+        progress: Progress,
+        need_targets: bool = True,
+    ) -> None:
+        self.parts, origin = locate(spec.data)
+        for source in self.parts.values():
+            source.files()
+        labels = (origin or {}).pop("labels", {})
+        data, self.guesses, sample = _resolve(spec, self.parts, accepts, targets_of, labels, need_targets)
+        self.spec = spec.replace(data=data)
+        self.origin = origin if origin or not data.origin else {"title": data.origin, "declared": True}
+        self.licence = data.licence or str((origin or {}).get("licence", ""))
+        self.progress = progress
+        self.inputs = [make_modality(choice, column, "input") for column, choice in _said(data.inputs)]
+        self.targets = [make_modality(choice, column, "target") for column, choice in _said(data.targets)]
+        self.extras = _extras(self.spec)
+        self.chunks = Chunks(self.parts, data.limit, chunk_rows(sample, self.inputs))
+        self.content = digest_bytes(
+            "".join(f"{split}:{source.fingerprint()}\n" for split, source in self.parts.items()).encode()
+        )
+        reading = [_FORMAT, modelyard.__version__, self.content, data.format, data.options, data.limit]
+        self.folder = cache_directory() / "stores" / _digest(reading)
+
+    def examine(self) -> Examination:
+        """Carry out the first pass, or take up its result."""
+        settings = self.spec.data.model_dump(mode="json", exclude={"source", "origin", "licence"})
+        extras = [modality.column for modality in self.extras]
+        place = self.folder / "examined" / _digest([settings, self.spec.seed, extras])
+        if not (place / "manifest.json").exists():
+            subject = Subject(self.spec, self.parts, self.inputs, self.targets, self.extras)
+            examine(place, subject, Gate(subject), self.chunks, self._early(), self.progress)
+        return open_examination(place)
+
+    def _early(self) -> dict[str, Path]:
+        return {
+            modality.column: self.folder / "early" / _digest(_settings(modality))
+            for modality in self.inputs
+            if modality.encodes_before_fit
+        }
+
+    def encode(self, seen: Examination) -> tuple[Encoded, bool]:
+        """Fit and encode all columns, or take up what stands there; say whether everything did."""
+        keyed = {f"input.{modality.column}": modality for modality in self.inputs}
+        keyed |= {f"target.{modality.column}": modality for modality in self.targets}
+        keyed |= {f"row.{modality.column}": modality for modality in self.extras}
+        places = {
+            key: self.folder / "fitted" / _digest([_settings(modality), seen.selection])
+            for key, modality in keyed.items()
+        }
+        early = {
+            f"input.{modality.column}": EarlyReader(modality, self._early()[modality.column])
+            for modality in self.inputs
+            if modality.encodes_before_fit
+        }
+
+        units = units_of(self.inputs, self.targets, self.extras, places, self.folder / "columns")
+        reused = all((path / "state.json").exists() for path in places.values())
+        reused = reused and all((unit.place / "manifest.json").exists() for unit in units)
+        fit_columns(keyed, places, early, seen, self.chunks, self.progress)
+        encoded = encode_units(units, seen, self.chunks, self.progress)
+        for reader in early.values():
+            encoded.columns.update(reader.columns)
+        return encoded, reused
+
+    def about(self, seen: Examination) -> dict[str, Any]:
+        """Return the fields of a `DataCheck`, the time excepted."""
+        gate = seen.gate
+        return {
+            "source": self.spec.data.model_dump(mode="json", include={"source"})["source"],
+            "files": list(seen.index.files),
+            "fingerprint": self.content,
+            "rows": seen.rows,
+            "split": self.spec.data.split.model_dump(mode="json"),
+            "columns": self.guesses,
+            "schema": seen.schema,
+            "findings": [_finding(one) for one in gate["findings"]],
+            "statistics": gate["statistics"],
+            "drift": gate["drift"],
+            "dropped": seen.dropped,
+            "dropped_rows": seen.dropped_rows,
+            "quarantine": str(seen.folder / "quarantine.jsonl") if seen.dropped else "",
+            "origin": self.origin,
+            "licence": self.licence,
+        }
+
+
+def _extras(spec: Spec) -> list[Modality]:
+    """Return the columns of numbers that the sampler needs."""
+    sampler, number = spec.train.sampler, table("modality").find("number")
+    columns = [] if sampler is None else table("sampler").find(sampler.name).columns(sampler.settings)
+    return [number(column, number.Settings(scale="none"), "target") for column in columns]
+
+
+def _finding(plain: Mapping[str, Any]) -> Finding:
+    return Finding(**{**plain, "examples": [NamedRow(**row) for row in plain["examples"]]})
+
+
+def _settings(modality: Modality) -> list[Any]:
+    return [modality.role, modality.column, modality.name, modality.settings.model_dump(mode="json")]
+
+
+def _digest(value: Any) -> str:
+    return digest_bytes(to_json(value).encode())[:32]
+
+
+def _said(choices: Mapping[str, Choice[Any] | None] | None) -> list[tuple[str, Choice[Any]]]:
+    return [(column, choice) for column, choice in (choices or {}).items() if choice is not None]
 
 
 # -- deciding what is open --------------------------------------------------------------------------------------------
@@ -109,10 +287,12 @@ def _resolve(
     accepts: tuple[str, ...] | None,
     targets_of: tuple[str, ...] | None,
     labels: Mapping[str, list[str]],
-) -> tuple[DataSpec, list[ColumnGuess]]:
+    need_targets: bool,
+) -> tuple[DataSpec, list[ColumnGuess], pa.Table]:
     data = spec.data
     source = parts.get("train") or next(iter(parts.values()))
-    inputs, targets, guesses = resolve_columns(data, sample_rows(source), targets_of, source.folder())
+    sample = sample_rows(source)
+    inputs, targets, guesses = resolve_columns(data, sample, targets_of, source.folder(), need_targets)
     if accepts is not None:
         for column, choice in inputs.items():
             modality = table("modality").find(choice.name)
@@ -124,7 +304,7 @@ def _resolve(
             targets[column] = choice.with_settings(names=labels[column])
     split = _resolve_split(data.split, parts, targets)
     changes = {"inputs": inputs, "targets": targets, "split": split, "format": source.name}
-    return data.model_copy(update=changes), guesses
+    return data.model_copy(update=changes), guesses, sample
 
 
 def _labelled(choice: Choice[Any]) -> bool:

@@ -11,7 +11,7 @@ SplitMix64 (Steele et al. 2014) and the words of a value, like the columns of a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from modelyard.core.errors import DataError
 from modelyard.core.randomness import mix
 
-__all__ = ["row_hashes"]
+__all__ = ["column_hashes", "joined_hashes", "row_hashes"]
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -30,6 +30,11 @@ _PLACE = np.uint64(0xD1342543DE82EF95)
 _CACHE = 1 << 19  # bytes hashed at a time
 _MASKS = np.array([2**64 - 1] + [2 ** (8 * count) - 1 for count in range(1, 8)], dtype=np.uint64)
 """What of a text's last word counts, by the text's length modulo 8."""
+_HEADS = np.append(_MASKS, _MASKS[0])
+_HEADS[0] = 0
+"""What of a word counts when so many of its 8 bytes are the text's."""
+_FEW = 4
+"""Texts of at most this many words are hashed a word of all texts at a time."""
 
 
 def _constant(text: str) -> np.uint64:
@@ -57,25 +62,37 @@ def row_hashes(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None =
         DataError: A column is missing, or is of a type that has no content to hash (a union).
     """
     names = list(batch.schema.names if columns is None else columns)
-    result = np.empty(batch.num_rows, dtype=np.uint64)
     if isinstance(batch, pa.Table):
+        result = np.empty(batch.num_rows, dtype=np.uint64)
         done = 0
         for part in batch.to_batches():
             result[done : done + part.num_rows] = row_hashes(part, names)
             done += part.num_rows
         return result
     positions = range(batch.num_columns) if columns is None else [_position(batch.schema, name) for name in names]
-    keys = [_constant(f"column {name}") for name in names]
-    result[:] = 0
-    for key, position in zip(keys, positions, strict=True):
-        column = batch.column(position)
-        # A dictionary is hashed once for all rows; anything else in blocks that stay in the processor's cache.
-        block = len(column) if pa.types.is_dictionary(column.type) else _CACHE * len(column) // max(column.nbytes, 1)
-        block = max(block, 64)
-        for start in range(0, len(column), block):
-            part = _hash(column.slice(start, block))
-            result[start : start + len(part)] += mix(part ^ key)
-    return mix(result)
+    parts = (column_hashes(name, batch.column(position)) for name, position in zip(names, positions, strict=True))
+    return joined_hashes(parts, batch.num_rows)
+
+
+def column_hashes(name: str, column: pa.Array) -> Hashes:
+    """Hash one column's values, name included, shape (rows,): what `joined_hashes` makes a row's hash of."""
+    key = _constant(f"column {name}")
+    result = np.empty(len(column), np.uint64)
+    # A dictionary is hashed once for all rows; anything else in blocks that stay in the processor's cache.
+    block = len(column) if pa.types.is_dictionary(column.type) else _CACHE * len(column) // max(column.nbytes, 1)
+    block = max(block, 64)
+    for start in range(0, len(column), block):
+        part = _hash(column.slice(start, block))
+        result[start : start + len(part)] = mix(part ^ key)
+    return result
+
+
+def joined_hashes(parts: Iterable[Hashes], rows: int) -> Hashes:
+    """Return the rows' hashes from their columns' ones, uint64 (rows,); the order of the columns does not matter."""
+    total = np.zeros(rows, np.uint64)
+    for part in parts:
+        total += part
+    return mix(total)
 
 
 def _position(schema: pa.Schema, name: str) -> int:
@@ -184,6 +201,8 @@ def _byte_runs(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -
     """Hash `content[offsets[i]:offsets[i + 1]]` for each i; `content` holds 8 bytes more than that."""
     words_at = np.ndarray((len(content) - 7,), dtype="<u8", buffer=content, strides=(1,))  # a word from any byte on
     lengths = np.diff(offsets)
+    if len(lengths) and lengths.max() <= 8 * _FEW:
+        return mix(_short_sums(words_at, offsets[:-1], lengths) ^ mix(lengths.view(np.uint64) ^ _BYTES))
     counts = (lengths + 7) >> 3
     ends = np.cumsum(counts)
     starts = ends - counts
@@ -193,6 +212,23 @@ def _byte_runs(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -
     words[ends[some] - 1] &= _MASKS[lengths[some] & 7]
     words += place.view(np.uint64) * _PLACE
     return mix(_sums(mix(words), starts, ends) ^ mix(lengths.view(np.uint64) ^ _BYTES))
+
+
+def _short_sums(
+    words_at: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> Hashes:
+    """Sum the scrambled words of texts of few words each, a word of all texts at a time."""
+    words = words_at[starts] & _HEADS[np.minimum(lengths, 8)]
+    total = mix(words)
+    if lengths.min() == 0:
+        total[lengths == 0] = 0
+    for word in range(1, _FEW):
+        longer = np.flatnonzero(lengths > 8 * word)
+        if not len(longer):
+            break
+        words = words_at[starts[longer] + 8 * word] & _HEADS[np.minimum(lengths[longer] - 8 * word, 8)]
+        total[longer] += mix(words + np.uint64(word) * _PLACE)
+    return total
 
 
 def _sums(values: Hashes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Hashes:

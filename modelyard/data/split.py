@@ -6,7 +6,7 @@ rows always share a split.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ _ALIASES = {
     "validation": 1, "valid": 1, "val": 1, "dev": 1, "development": 1,
     "test": 2, "testing": 2, "tst": 2, "held-out": 2, "heldout": 2,
 }  # fmt: skip
+_DEALT = 1 << 18
+"""Distinct rows that stratified splitting deals exactly and remembers. Of more rows, each further one goes by its hash:
+shares of so many come out right by themselves, and memory stays bounded."""
 _BLOCK = 20
 """Rows of one label are dealt in blocks of this many, so that each block has the same share of every split."""
 
@@ -69,8 +72,14 @@ class Assigner:
             return None
         return list(dict.fromkeys([*self.split.key, *([self.stratify_by] if self.stratify_by else [])]))
 
-    def assign(self, rows: pa.RecordBatch) -> npt.NDArray[np.int8]:
+    def assign(
+        self, rows: pa.RecordBatch, hashes: npt.NDArray[np.uint64] | None = None
+    ) -> npt.NDArray[np.int8]:
         """Return each row's split code, int8 (rows,): a position in `SPLITS`.
+
+        Args:
+            rows: Some rows, with the columns named by `columns`.
+            hashes: The rows' hashes over all columns, where they are known.
 
         Raises:
             DataError: A column is missing, or the split column holds a word that names no split.
@@ -82,7 +91,8 @@ class Assigner:
             return self._time(rows)
         if method == "group":
             return self._by_share(_hashes(rows, [self._by()]))
-        hashes = _hashes(rows, self.split.key)
+        if hashes is None or self.split.key is not None:
+            hashes = _hashes(rows, self.split.key)
         return self._by_share(hashes) if method == "random" else self._stratified(rows, hashes)
 
     def _by(self) -> str:
@@ -131,16 +141,30 @@ class Assigner:
         codes[known] = self._seen_codes[spot[known]]
         new = np.flatnonzero(~known)
         new = new[np.argsort(first[new], kind="stable")]
+        new, late = np.split(new, [max(0, _DEALT - len(self._seen_hashes))])
+        codes[late] = self._by_share(unique[late])
         labels = _column(rows, self.stratify_by).cast(pa.string()).take(pa.array(first[new])).dictionary_encode()
         indices = pc.fill_null(labels.indices, len(labels.dictionary)).to_numpy(zero_copy_only=False)
         for index, label in enumerate([*labels.dictionary.to_pylist(), None]):
             members = new[indices == index]
             if len(members):
                 codes[members] = self._codes(self._deal(label, len(members)))
+        if not len(new):
+            return codes[inverse]
         order = np.argsort(np.concatenate([self._seen_hashes, unique[new]]), kind="stable")
         self._seen_codes = np.concatenate([self._seen_codes, codes[new]])[order]
         self._seen_hashes = np.concatenate([self._seen_hashes, unique[new]])[order]
         return codes[inverse]
+
+    def state(self) -> dict[str, Any]:
+        """Return what was dealt so far, for an interrupted examination to go on."""
+        dealt = [[label, count] for label, count in self._dealt.items()]
+        return {"dealt": dealt, "hashes": self._seen_hashes, "codes": self._seen_codes}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` returned."""
+        self._dealt = dict(state["dealt"])
+        self._seen_hashes, self._seen_codes = state["hashes"], state["codes"]
 
     def _deal(self, label: str | None, count: int) -> npt.NDArray[np.float64]:
         start = self._dealt.get(label, 0)

@@ -1,29 +1,33 @@
-"""Fitted columns on disk, memory-mapped: written once as a stream, gathered as whole arrays ever after.
+"""Prepared columns as training sees them: shards on disk, memory-mapped, gathered as whole arrays.
 
-A store is a directory: `manifest.json`, and for each split a folder with one raw little-endian file a column
-(two for a ragged one). It is written under a temporary name and appears when it is complete.
+Columns hold all rows in the order of the source; a split is an index of row numbers over them. Another split, seed or
+limit of memory therefore never touches the columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import mmap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from modelyard.core.errors import DataError
-from modelyard.core.files import read_json, storage_errors, write_json
 from modelyard.data.modalities.base import Column, Ragged
 
-__all__ = ["FORMAT", "SplitStore", "StoreWriter", "gather", "open_store", "take"]
+__all__ = ["Layout", "SplitStore", "Stored", "map_array", "take"]
 
-FORMAT = 1
+_RESIDENT = 128 << 20
+"""Bytes of a column's mapped pages that may stay resident; beyond, the pages are given back to the system's cache."""
+_PAGE = 4096
 
 
 def take(column: Column, rows: npt.NDArray[np.int64]) -> Column:
-    """Return some rows of a column, in the order asked for, as a copy in memory."""
+    """Return some rows of a column in memory, in the order asked for, as a copy."""
     if isinstance(column, Ragged):
         starts, ends = column.offsets[rows], column.offsets[rows + 1]
         lengths = ends - starts
@@ -34,132 +38,189 @@ def take(column: Column, rows: npt.NDArray[np.int64]) -> Column:
     return column[rows]
 
 
-class SplitStore:
-    """The stored columns of one split, by name: `numbers`, `review.ids`, `target.stars`, `row.hash`, …"""
+@dataclass(frozen=True)
+class Layout:
+    """How a column lies in its shard files; what a manifest keeps."""
 
-    def __init__(self, rows: int, columns: Mapping[str, Column]) -> None:
-        self.rows = rows
+    rows: int
+    shard_rows: int
+    """Rows in each shard but the last."""
+    dtype: str
+    """Little-endian, as NumPy writes it: `<f4`."""
+    shape: tuple[int, ...]
+    """Of one row's value; of a ragged column, of one item."""
+    ragged: bool
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one row's value (ragged: of one item)."""
+        return np.dtype(self.dtype).itemsize * int(np.prod(self.shape, dtype=np.int64))
+
+
+def map_array(path: Path, dtype: str, shape: Sequence[int] = ()) -> tuple[npt.NDArray[Any], mmap.mmap | None]:
+    """Map a raw file as an array (rows, *shape), read-only, and return it with its mapping (None for an empty file).
+
+    Raises:
+        DataError: The file is absent, or its size is no whole number of rows.
+    """
+    item = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            mapping = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size else None
+    except FileNotFoundError as error:
+        raise DataError(f"{path.parent} lacks {path.name}; delete that folder and it is made anew") from error
+    if item == 0 or size % item:
+        raise DataError(f"{path} is damaged ({size} bytes, rows of {item}); delete its folder and it is made anew")
+    if mapping is None:
+        return np.empty((0, *shape), dtype), None
+    return np.frombuffer(mapping, dtype).reshape(-1, *shape), mapping
+
+
+class Stored:
+    """One column on disk, in shards of equally many rows."""
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        self.layout = layout
+        self._values: list[npt.NDArray[Any]] = []
+        self._offsets: list[npt.NDArray[np.int64]] = []
+        self._mappings: list[mmap.mmap] = []
+        self._touched = 0
+        rows = 0
+        for shard in range(-(-layout.rows // layout.shard_rows)):
+            values, mapping = map_array(folder / f"{shard:05d}.values", layout.dtype, layout.shape)
+            found = [mapping]
+            if layout.ragged:
+                offsets, mapping = map_array(folder / f"{shard:05d}.offsets", "<i8")
+                found.append(mapping)
+                self._offsets.append(offsets)
+            rows += len(self._offsets[-1]) - 1 if layout.ragged else len(values)
+            self._values.append(values)
+            self._mappings += [one for one in found if one is not None]
+        if rows != layout.rows:
+            raise DataError(
+                f"{folder} is damaged ({rows} rows instead of {layout.rows}); delete it and it is made anew"
+            )
+        self._is_large = sum(len(mapping) for mapping in self._mappings) > _RESIDENT
+
+    def __len__(self) -> int:
+        return self.layout.rows
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Column:
+        """Return some rows in memory, in the order asked for, as a copy."""
+        found = take(self._shard(0), rows) if len(self._values) == 1 else self._scattered(rows)
+        if self._is_large:
+            self._forget(found)
+        return found
+
+    def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return how many items each of these rows of a ragged column has, int64 (rows,)."""
+        result = np.empty(len(rows), np.int64)
+        for shard, places in self._by_shard(rows):
+            local = rows[places] - shard * self.layout.shard_rows
+            result[places] = self._offsets[shard][local + 1] - self._offsets[shard][local]
+        return result
+
+    def _shard(self, shard: int) -> Column:
+        values = self._values[shard]
+        return Ragged(values, self._offsets[shard]) if self.layout.ragged else values
+
+    def _by_shard(self, rows: npt.NDArray[np.int64]) -> list[tuple[int, npt.NDArray[np.int64]]]:
+        """Return each shard that holds some of the rows, with their places in `rows`."""
+        if len(self._values) <= 1:
+            return [(0, np.arange(len(rows)))] if len(rows) else []
+        shards = rows // self.layout.shard_rows
+        order = np.argsort(shards, kind="stable")
+        ordered = shards[order]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+        bounds = [*starts.tolist(), len(rows)]
+        return [(int(ordered[start]), order[start:stop]) for start, stop in itertools.pairwise(bounds)]
+
+    def _scattered(self, rows: npt.NDArray[np.int64]) -> Column:
+        parts = [
+            (places, take(self._shard(shard), rows[places] - shard * self.layout.shard_rows))
+            for shard, places in self._by_shard(rows)
+        ]
+        if not self.layout.ragged:
+            result = np.empty((len(rows), *self.layout.shape), self.layout.dtype)
+            for places, part in parts:
+                result[places] = part
+            return result
+        # The parts end to end, then their rows brought into the order that was asked for.
+        ragged = [part for _, part in parts if isinstance(part, Ragged)]
+        ends = np.cumsum([0, *(part.offsets[-1] for part in ragged)])
+        offsets = np.concatenate(
+            [np.zeros(1, np.int64), *(part.offsets[1:] + end for part, end in zip(ragged, ends, strict=False))]
+        )
+        empty = np.empty((0, *self.layout.shape), self.layout.dtype)
+        joined = Ragged(np.concatenate([part.values for part in ragged] or [empty]), offsets)
+        places = np.concatenate([places for places, _ in parts] or [np.empty(0, np.int64)])
+        inverse = np.empty(len(rows), np.int64)
+        inverse[places] = np.arange(len(rows))
+        return take(joined, inverse)
+
+    def _forget(self, found: Column) -> None:
+        """Give mapped pages back once many were touched: they stay in the system's cache, not in this process."""
+        values = found.values if isinstance(found, Ragged) else found
+        self._touched += values.nbytes + _PAGE * len(found)
+        if self._touched > _RESIDENT:
+            self._touched = 0
+            for mapping in self._mappings:
+                mapping.madvise(mmap.MADV_DONTNEED)
+
+
+class SplitStore:
+    """The prepared columns of one split, by name: `numbers`, `review.ids`, `target.stars`, `row.hash`, …
+
+    Args:
+        columns: Stored columns, or arrays in memory; all of the same length.
+        index: Numbers of the split's rows in those columns, int64; None for all of them in order.
+        rows: Number of rows, when there is neither an index nor a column.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Stored | Column],
+        index: npt.NDArray[np.int64] | None = None,
+        rows: int | None = None,
+    ) -> None:
         self.columns = dict(columns)
+        self.index = index
+        if index is not None:
+            self.rows = len(index)
+        else:
+            self.rows = rows if rows is not None else len(next(iter(self.columns.values()), ()))
 
     def __len__(self) -> int:
         return self.rows
 
+    def take(self, names: Sequence[str], rows: npt.NDArray[np.int64]) -> dict[str, Column]:
+        """Return these rows (positions in the split) of some columns, in memory."""
+        numbers = rows if self.index is None else self.index[rows]
+        found = {}
+        for name in names:
+            column = self.columns[name]
+            found[name] = column.take(numbers) if isinstance(column, Stored) else take(column, numbers)
+        return found
 
-def gather(store: SplitStore, rows: npt.NDArray[np.int64], prefix: str = "") -> dict[str, Column]:
-    """Return the asked rows of every column whose name starts with `prefix`."""
-    return {name: take(column, rows) for name, column in store.columns.items() if name.startswith(prefix)}
+    def whole(self, name: str) -> Column:
+        """Return a whole column of the split in memory: for small ones, such as targets."""
+        return self.take([name], np.arange(self.rows))[name]
 
+    def lengths(self, name: str) -> npt.NDArray[np.int64]:
+        """Return how many items each of the split's rows has in a ragged column, int64 (rows,)."""
+        column = self.columns[name]
+        numbers = np.arange(self.rows) if self.index is None else np.asarray(self.index)
+        if isinstance(column, Stored):
+            return column.lengths(numbers)
+        assert isinstance(column, Ragged)
+        return np.diff(column.offsets)[numbers]
 
-class StoreWriter:
-    """Appends encoded chunks to the columns of the splits. Use inside `atomic_directory`."""
+    def is_ragged(self, name: str) -> bool:
+        """Whether rows of a column have different lengths."""
+        column = self.columns[name]
+        return column.layout.ragged if isinstance(column, Stored) else isinstance(column, Ragged)
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files: dict[tuple[str, str], _ColumnFile] = {}
-
-    def append(self, split: str, columns: Mapping[str, Column]) -> None:
-        """Add rows to a split; `columns` may hold a part of the columns, the others follow in later calls."""
-        with storage_errors(self.folder):
-            for name, column in columns.items():
-                file = self._files.get((split, name))
-                if file is None:
-                    (self.folder / split).mkdir(exist_ok=True)
-                    file = self._files[split, name] = _ColumnFile(self.folder / split, len(self._files), column)
-                file.append(column)
-
-    def finish(self, **about: Any) -> None:
-        """Close the files and write the manifest, with `about` beside the columns' shapes.
-
-        Raises:
-            DataError: Columns of one split ended up with different numbers of rows (a defect, never expected).
-        """
-        splits: dict[str, Any] = {}
-        with storage_errors(self.folder):
-            for (split, name), file in self._files.items():
-                splits.setdefault(split, {"rows": file.rows, "columns": {}})
-                if splits[split]["rows"] != file.rows:
-                    raise DataError(f"column {name} of {split} has {file.rows} rows, others {splits[split]['rows']}")
-                splits[split]["columns"][name] = file.close()
-            write_json(self.folder / "manifest.json", {"format": FORMAT, "splits": splits, **about})
-
-    def abandon(self) -> None:
-        """Close the files without a manifest."""
-        for file in self._files.values():
-            file.abandon()
-
-
-class _ColumnFile:
-    def __init__(self, folder: Path, number: int, first: Column) -> None:
-        self.ragged = isinstance(first, Ragged)
-        sample = first.values if isinstance(first, Ragged) else first
-        self.dtype = sample.dtype.newbyteorder("<")
-        self.shape = sample.shape[1:]
-        self.stem = f"{number:03d}"
-        self.rows = 0
-        self._end = 0
-        self._values: IO[bytes] = open(folder / f"{self.stem}.values", "wb")  # noqa: SIM115
-        self._offsets: IO[bytes] | None = None
-        if self.ragged:
-            self._offsets = open(folder / f"{self.stem}.offsets", "wb")  # noqa: SIM115
-            self._offsets.write(np.zeros(1, "<i8").tobytes())
-
-    def append(self, column: Column) -> None:
-        self.rows += len(column)
-        if isinstance(column, Ragged):
-            assert self._offsets is not None
-            values = column.values[column.offsets[0] : column.offsets[-1]]
-            self._offsets.write((column.offsets[1:] - column.offsets[0] + self._end).astype("<i8").tobytes())
-            self._end += len(values)
-        else:
-            values = column
-        self._values.write(np.ascontiguousarray(values, self.dtype).data)
-
-    def close(self) -> dict[str, Any]:
-        self.abandon()
-        return {"file": self.stem, "dtype": self.dtype.str, "shape": list(self.shape), "ragged": self.ragged}
-
-    def abandon(self) -> None:
-        self._values.close()
-        if self._offsets is not None:
-            self._offsets.close()
-
-
-def open_store(folder: Path) -> tuple[dict[str, SplitStore], dict[str, Any]]:
-    """Memory-map a store.
-
-    Returns:
-        Its splits by name, and its manifest.
-
-    Raises:
-        DataError: The store is incomplete or of another format.
-    """
-    manifest = read_json(folder / "manifest.json")
-    if manifest.get("format") != FORMAT:
-        raise DataError(f"{folder} was written by another release of modelyard; delete it and it is made anew")
-    splits = {}
-    for split, about in manifest["splits"].items():
-        columns: dict[str, Column] = {}
-        for name, shape in about["columns"].items():
-            stem = folder / split / shape["file"]
-            values = _map(stem.with_suffix(".values"), shape["dtype"], shape["shape"])
-            if shape["ragged"]:
-                columns[name] = Ragged(values, _map(stem.with_suffix(".offsets"), "<i8", []))
-            else:
-                columns[name] = values
-            if len(columns[name]) != about["rows"]:
-                raise DataError(f"{folder} is damaged ({split}/{name}); delete it and it is made anew")
-        splits[split] = SplitStore(about["rows"], columns)
-    return splits, manifest
-
-
-def _map(path: Path, dtype: str, shape: list[int]) -> npt.NDArray[Any]:
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError as error:
-        raise DataError(f"{path.parent.parent} lacks {path.name}; delete the folder and it is made anew") from error
-    item = np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64))
-    if size == 0:
-        return np.empty((0, *shape), dtype)
-    # A plain array over the mapping: np.memmap's subclass costs microseconds at every slice.
-    mapped = np.memmap(path, np.uint8, "r", shape=(size - size % item,))
-    return np.asarray(mapped).view(dtype).reshape(-1, *shape)
+    def subset(self, rows: npt.NDArray[np.int64]) -> SplitStore:
+        """Return a store of some of this split's rows, in the order given; nothing is copied but the index."""
+        return SplitStore(self.columns, np.asarray(rows, np.int64) if self.index is None else self.index[rows])

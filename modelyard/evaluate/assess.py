@@ -1,5 +1,5 @@
 """From a model's outputs on rows with known answers to an `Evaluation`: metrics with intervals, the trivial answer
-beside them, each label on its own, what is confused with what, and the rows that went most wrong.
+beside them, each label on its own, what is confused with what, calibration, curves, and the rows that went most wrong.
 
 Legend: n rows, O outputs, L labels.
 """
@@ -16,10 +16,14 @@ import numpy.typing as npt
 from modelyard.core.errors import DataError
 from modelyard.evaluate.baseline import Baseline, fit_baseline
 from modelyard.evaluate.bootstrap import intervals
+from modelyard.evaluate.calibration import assess_calibration
+from modelyard.evaluate.curves import MOST_CURVES, curves
 from modelyard.evaluate.metrics import Metric, form_of, label_counts
-from modelyard.evaluate.records import Confusion, Evaluation, Measured
+from modelyard.evaluate.records import Calibration, Confusion, Evaluation, Measured
 from modelyard.evaluate.table import METRICS
+from modelyard.evaluate.thresholds import assess_threshold
 from modelyard.evaluate.weighted import ratio
+from modelyard.spec.spec import ThresholdSpec
 from modelyard.tasks.base import Outcome, Task
 
 __all__ = ["assess", "measure", "worst"]
@@ -49,8 +53,12 @@ def assess(
     confidence: float = 0.95,
     rows_without_target: int = 0,
     notes: Sequence[str] = (),
+    threshold: ThresholdSpec | None = None,
 ) -> Evaluation:
     """Measure outputs against known targets by all of the task's metrics.
+
+    Metrics, confusion and curves are those of the plain probabilities; the calibration says what they would be worth
+    after `task.temperature`, where there is one.
 
     Args:
         task: Says what outputs mean, and which metrics count.
@@ -63,9 +71,11 @@ def assess(
         confidence: Level of the intervals.
         rows_without_target: How many rows were left out, for the record.
         notes: What else a reader must know; what is found here is added.
+        threshold: The goal for which the task's threshold was chosen on the validation split; None: it was not chosen.
 
     Raises:
         DataError: There is no row, a row lacks its target, or the output does not fit.
+        SpecError: A threshold cannot be chosen for this task, or its goal makes no sense.
         UsageError: The number of resamples or the confidence makes no sense.
     """
     outcome = task.outcome(output, targets)
@@ -80,7 +90,7 @@ def assess(
     baseline = training_targets
     if baseline is not None and not isinstance(baseline, Baseline):
         baseline = fit_baseline(task, baseline)
-    metrics = [_find(name) for name in task.metrics]
+    metrics = [_find(name) for name in (*task.metrics, *task.more_metrics)]
     ends = intervals(metrics, outcome, seed=seed, resamples=resamples, confidence=confidence)
     trivial = {} if baseline is None else {answer: baseline.outcome(outcome, answer) for answer in ("mean", "median")}
     measured = [
@@ -96,7 +106,14 @@ def assess(
         for metric in metrics
     ]
     confusion, left_out = _confusion(outcome)
-    found = [note for note in (left_out, _absent_labels(outcome), _without_width(measured)) if note]
+    calibration = assess_calibration(task, output, targets, seed=seed, resamples=resamples, confidence=confidence)
+    found = [
+        left_out,
+        _absent_labels(outcome),
+        _without_width(measured),
+        _without_curves(outcome),
+        _about_probabilities(task, calibration),
+    ]
     return Evaluation(
         split=split,
         rows=len(outcome),
@@ -105,7 +122,10 @@ def assess(
         metrics=measured,
         per_label=_per_label(outcome),
         confusion=confusion,
-        notes=[*notes, *found],
+        notes=[*notes, *(note for note in found if note)],
+        calibration=calibration,
+        curves=curves(outcome),
+        threshold=None if threshold is None else assess_threshold(task, outcome, threshold),
     )
 
 
@@ -194,3 +214,17 @@ def _without_width(measured: Sequence[Measured]) -> str | None:
         f"every resample of these {measured[0].rows} rows gave the same {', '.join(names)}: "
         "an interval without width says that the rows cannot show the error, not that there is none"
     )
+
+
+def _without_curves(outcome: Outcome) -> str | None:
+    form, labels = form_of(outcome), len(outcome.labels)
+    if form == "regression" or labels <= MOST_CURVES:
+        return None
+    return f"curves are drawn for the {MOST_CURVES} most frequent of {labels} labels"
+
+
+def _about_probabilities(task: Task, calibration: Calibration | None) -> str | None:
+    if calibration is None or not task.about_probabilities:
+        return None
+    fitted = "" if task.temperature is not None else "; none was fitted"
+    return f"{task.about_probabilities}{fitted}"

@@ -6,6 +6,9 @@ block of resamples at once. For classification rows are drawn label by label, so
 
 When all resamples give the same value (no mistake at all, or nothing but mistakes) the percentiles say nothing. A
 metric that is a share of rows then gets the score interval of a proportion (Wilson 1927) instead.
+
+A sum of distances grows by every resample's own noise. The percentiles of such a metric are moved back by that bias,
+the resamples' mean less the value (Efron and Tibshirani 1993, chapter 10), or the interval would lie above the value.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from modelyard.evaluate.metrics import Metric, form_of
 from modelyard.evaluate.weighted import Floats
 from modelyard.tasks.base import Outcome
 
-__all__ = ["intervals", "resample_counts"]
+__all__ = ["intervals", "resample_counts", "wilson"]
 
 _BLOCK = 1 << 19
 """Weights held at once, in numbers: few enough to stay in the processor's cache."""
@@ -67,12 +70,15 @@ def _ends(metric: Metric, outcome: Outcome, drawn: Floats, confidence: float) ->
     if drawn.size == 0:
         return math.nan, math.nan
     if metric.proportion and drawn.min() == drawn.max():
-        return _wilson(float(drawn[0]), len(outcome), confidence)
+        return wilson(float(drawn[0]), len(outcome), confidence)
+    if metric.distances:
+        drawn = np.maximum(drawn - (drawn.mean() - metric(outcome)), 0.0)
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
-def _wilson(share: float, rows: int, confidence: float) -> tuple[float, float]:
+def wilson(share: float, rows: int, confidence: float) -> tuple[float, float]:
+    """Return the score interval of a share that was seen in `rows` rows (Wilson 1927); never outside 0 … 1."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     centre, spread = share + z * z / (2 * rows), z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     scale = 1 + z * z / rows

@@ -1,16 +1,16 @@
-"""The metrics, one constant each, with scikit-learn's definitions; given row weights, for many resamples at once.
+"""Metrics of labels, one constant each, with scikit-learn's definitions; given row weights, for many resamples at once.
 
-What a metric cannot be said of (ROC AUC without a negative row, R² of a constant target) is NaN, never an error and
-never an invented 0. Averages over labels leave out the labels for which the value does not exist.
+What a metric cannot be said of (ROC AUC without a negative row) is NaN, never an error and never an invented 0.
+Averages over labels leave out the labels for which the value does not exist.
 
-Legend: n rows, R weightings, L labels, T targets.
+Legend: n rows, R weightings, L labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,10 @@ from modelyard.evaluate.weighted import Floats, Statistic, group_sums, mean_wher
 from modelyard.tasks.base import Outcome
 from modelyard.tasks.probabilities import log_loss_of
 
-__all__ = ["Form", "Metric", "form_of", "label_counts"]
+__all__ = ["CALIBRATION_BINS", "Form", "Metric", "bin_of", "certainty", "form_of", "label_counts"]
+
+CALIBRATION_BINS = 15
+"""Bins of a probability, of equal width (Guo et al. 2017)."""
 
 Form = Literal["classification", "multilabel", "regression"]
 
@@ -61,6 +64,8 @@ class Metric:
     """Whether it is the share of rows for which something holds."""
     trivial: Literal["mean", "median"] = "mean"
     """The constant that answers best by this metric, which the baseline of a regression gives."""
+    distances: bool = False
+    """Whether it adds up distances of 0 or more between two averages, which chance alone makes larger."""
 
     def __call__(self, outcome: Outcome) -> float:
         """Return the value over all rows, each counted once; NaN where it is not defined.
@@ -133,8 +138,61 @@ def _own_score(outcome: Outcome) -> Floats:
     return result
 
 
+def _expected_calibration_error(outcome: Outcome) -> Statistic:
+    probability, truth = certainty(outcome)
+    rows, count = probability.shape
+    excess = np.zeros((rows, CALIBRATION_BINS))
+    # what a row adds to each bin: its probabilities there less what was true of them
+    np.add.at(excess, (np.arange(rows)[:, None], bin_of(probability)), (probability - truth) / count)
+    mean = means(excess)
+    return lambda weights: np.abs(mean(weights)).sum(axis=1)
+
+
+def certainty(outcome: Outcome) -> tuple[Floats, Floats]:
+    """Return the probabilities whose calibration is looked at, and 1 where what they are of is true, (n, k) each.
+
+    Of two labels the positive one's; of more the answered one's, the highest (Guo et al. 2017); of several labels a row
+    all of them.
+    """
+    if outcome.target.ndim == 2:
+        return outcome.score, outcome.target.astype(np.float64)
+    if _is_binary(outcome):
+        return outcome.score[:, 1:], (outcome.target == 1).astype(np.float64)[:, None]
+    highest = np.take_along_axis(outcome.score, outcome.answer[:, None], axis=1)
+    return highest, (outcome.answer == outcome.target).astype(np.float64)[:, None]
+
+
+def bin_of(probability: Floats) -> npt.NDArray[np.int64]:
+    """Return which bin of equal width each probability is in; a bin holds its lower edge, the last one 1 too."""
+    edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
+    return np.searchsorted(edges, probability, side="right").astype(np.int64)
+
+
 def _subset_accuracy(outcome: Outcome) -> Statistic:
     return means((outcome.target == outcome.answer).all(axis=1))
+
+
+def _jaccard(outcome: Outcome) -> Statistic:
+    both = (outcome.target & outcome.answer).sum(axis=1).astype(np.float64)
+    either = (outcome.target | outcome.answer).sum(axis=1).astype(np.float64)
+    return means(ratio(both, either, empty=1.0))
+
+
+def _coverage_error(outcome: Outcome) -> Statistic:
+    lowest = np.where(outcome.target > 0, outcome.score, np.inf).min(axis=1, keepdims=True)
+    return means((outcome.score >= lowest).sum(axis=1))
+
+
+def _label_ranking_average_precision(outcome: Outcome) -> Statistic:
+    order = np.argsort(-outcome.score, axis=1, kind="stable")
+    score, true = (np.take_along_axis(array, order, axis=1) for array in (outcome.score, outcome.target))
+    place = np.arange(1, score.shape[1] + 1)
+    # equal scores share the last place among them
+    is_last = np.hstack([score[:, 1:] != score[:, :-1], np.ones((len(score), 1), np.bool_)])
+    last = np.minimum.accumulate(np.where(is_last, place, place[-1])[:, ::-1], axis=1)[:, ::-1]
+    precision = np.take_along_axis(np.cumsum(true, axis=1, dtype=np.float64), last - 1, axis=1) / last
+    count = true.sum(axis=1).astype(np.float64)
+    return means(ratio((precision * true).sum(axis=1), count, empty=1.0))
 
 
 def _hamming_loss(outcome: Outcome) -> Statistic:
@@ -199,6 +257,21 @@ def _matthews(outcome: Outcome) -> Statistic:
     return _of_counts(outcome, function)
 
 
+def _cohen_kappa(outcome: Outcome) -> Statistic:
+    def function(right: Floats, answered: Floats, true: Floats) -> Floats:
+        rows = true.sum(axis=1)
+        chance = (answered * true).sum(axis=1)
+        return ratio(right.sum(axis=1) * rows - chance, rows**2 - chance)
+
+    return _of_counts(outcome, function)
+
+
+def _micro_jaccard(outcome: Outcome) -> Statistic:
+    return _of_counts(
+        outcome, lambda right, answered, true: ratio(right.sum(axis=1), (answered + true - right).sum(axis=1))
+    )
+
+
 # -- from the order of the scores -------------------------------------------------------------------------------------
 
 
@@ -226,52 +299,9 @@ def _average_precision(outcome: Outcome) -> Statistic:
     return _of_ranking(outcome, weighted.average_precision)
 
 
-# -- numbers: the mean over targets -----------------------------------------------------------------------------------
-
-
-def _over_targets(values: npt.NDArray[Any], finish: Callable[[Floats], Floats] = lambda mean: mean) -> Statistic:
-    mean = means(values)
-    return lambda weights: finish(mean(weights)).mean(axis=1)
-
-
-def _r2(outcome: Outcome) -> Statistic:
-    centred = outcome.target - outcome.target.mean(axis=0)  # keeps the digits of targets far from 0
-    error, mean, mean_square = means((outcome.score - outcome.target) ** 2), means(centred), means(centred**2)
-    rounding = (4 * np.finfo(np.float64).eps * np.abs(outcome.target).max(axis=0)) ** 2
-
-    def statistic(weights: Floats) -> Floats:
-        square = mean_square(weights)
-        spread = square - mean(weights) ** 2
-        spread = np.where(spread <= 1e-12 * square + rounding, 0.0, spread)  # a constant target, but for rounding
-        result: Floats = (1 - ratio(error(weights), spread)).mean(axis=1)
-        return result
-
-    return statistic
-
-
-def _rmse(outcome: Outcome) -> Statistic:
-    return _over_targets((outcome.score - outcome.target) ** 2, np.sqrt)
-
-
-def _mae(outcome: Outcome) -> Statistic:
-    return _over_targets(np.abs(outcome.score - outcome.target))
-
-
-def _median_absolute_error(outcome: Outcome) -> Statistic:
-    columns = [weighted.medians(error) for error in np.abs(outcome.score - outcome.target).T]
-    return lambda weights: np.mean([column(weights) for column in columns], axis=0)
-
-
-def _mape(outcome: Outcome) -> Statistic:
-    if (outcome.target == 0).any():  # a share of 0 does not exist
-        return lambda weights: np.full(len(weights), np.nan)
-    return _over_targets(np.abs((outcome.score - outcome.target) / outcome.target))
-
-
 _ONE: tuple[Form, ...] = ("classification",)
 _MANY: tuple[Form, ...] = ("multilabel",)
 _LABELS: tuple[Form, ...] = ("classification", "multilabel")
-_NUMBERS: tuple[Form, ...] = ("regression",)
 
 ACCURACY = Metric("accuracy", "Accuracy", True, _ONE, _accuracy, proportion=True)
 """Share of rows answered rightly."""
@@ -291,6 +321,18 @@ MICRO_F1 = Metric("micro_f1", "Micro F1", True, _MANY, _micro_f1)
 """F1 of all yes-or-no questions together."""
 MATTHEWS = Metric("matthews", "Matthews correlation", True, _ONE, _matthews)
 """Correlation of truth and answer, -1 to 1; 0 when either is constant (Matthews 1975; beyond two, Gorodkin 2004)."""
+COHEN_KAPPA = Metric("cohen_kappa", "Cohen's kappa", True, _ONE, _cohen_kappa)
+"""Agreement beyond what chance would give, 1 at most; 0 is chance (Cohen 1960)."""
+EXPECTED_CALIBRATION_ERROR = Metric(
+    "expected_calibration_error",
+    "Expected calibration error",
+    False,
+    _LABELS,
+    _expected_calibration_error,
+    distances=True,
+)
+"""Mean distance of probability and truth over 15 bins of equal width, weighted by their rows (Naeini et al. 2015): of
+the positive one of two labels, of the answered one of more, of all labels where a row has several."""
 LOG_LOSS = Metric("log_loss", "Log loss", False, _ONE, _log_loss)
 """Mean of -ln of the probability that the true label got."""
 BRIER = Metric("brier", "Brier score", False, _ONE, _brier)
@@ -303,15 +345,17 @@ SUBSET_ACCURACY = Metric("subset_accuracy", "Subset accuracy", True, _MANY, _sub
 """Share of rows whose labels were all answered rightly."""
 HAMMING_LOSS = Metric("hamming_loss", "Hamming loss", False, _MANY, _hamming_loss)
 """Share of yes-or-no questions answered wrongly."""
-R2 = Metric("r2", "R²", True, _NUMBERS, _r2)
-"""Share of the target's variance that the answers explain."""
-RMSE = Metric("rmse", "Root mean squared error", False, _NUMBERS, _rmse)
-"""In the target's units."""
-MAE = Metric("mae", "Mean absolute error", False, _NUMBERS, _mae, trivial="median")
-"""In the target's units."""
-MEDIAN_ABSOLUTE_ERROR = Metric(
-    "median_absolute_error", "Median absolute error", False, _NUMBERS, _median_absolute_error, trivial="median"
+JACCARD = Metric("jaccard", "Jaccard index", True, _MANY, _jaccard)
+"""Mean over rows of labels both true and answered / labels either true or answered; 1 where there is neither."""
+MICRO_JACCARD = Metric("micro_jaccard", "Micro Jaccard index", True, _MANY, _micro_jaccard)
+"""Jaccard index of all yes-or-no questions together."""
+LABEL_RANKING_AVERAGE_PRECISION = Metric(
+    "label_ranking_average_precision",
+    "Label ranking average precision",
+    True,
+    _MANY,
+    _label_ranking_average_precision,
 )
-"""In the target's units; half of the rows are nearer."""
-MAPE = Metric("mape", "Mean absolute percentage error", False, _NUMBERS, _mape, trivial="median")
-"""Mean of |error| / |target|, as a share; NaN when a target is 0."""
+"""Mean over a row's labels of the share of true ones among those scoring as high or higher; 1 for a row without any."""
+COVERAGE_ERROR = Metric("coverage_error", "Coverage error", False, _MANY, _coverage_error)
+"""How many of the highest scored labels it takes to have all the true ones, on average over rows."""

@@ -17,7 +17,7 @@ from modelyard.evaluate.assess import worst
 from modelyard.evaluate.records import Mistake
 from modelyard.tasks.base import Outcome, Task
 
-__all__ = ["find_mistakes"]
+__all__ = ["describe_rows", "find_mistakes"]
 
 
 def find_mistakes(
@@ -35,23 +35,35 @@ def find_mistakes(
     """
     if count == 0:
         return []
-    chosen, losses = worst(task, outcome, count)
-    shown = show_rows(sources, [places[row] for row in chosen], fitted.inputs)
-    mistakes = []
-    for row, loss in zip(chosen, losses, strict=True):
-        file, position = places[row]
-        mistakes.append(
-            Mistake(
-                file=file,
-                position=position,
-                target=_word(outcome, outcome.target[row]),
-                answer=_word(outcome, outcome.answer[row]),
-                loss=float(loss),
-                confidence=_confidence(outcome, int(row)),
-                shown={column: _plain(value) for column, value in shown.get(places[row], {}).items()},
-            )
+    return describe_rows(task, outcome, worst(task, outcome, count)[0], places, sources, fitted)
+
+
+def describe_rows(
+    task: Task,
+    outcome: Outcome,
+    rows: npt.NDArray[np.int64],
+    places: Sequence[Place],
+    sources: Iterable[Source],
+    fitted: Fitted,
+) -> list[Mistake]:
+    """Return some rows of an outcome, by number, in the order asked for, with their inputs as a person sees them."""
+    if not len(rows):
+        return []
+    losses = task.row_losses(outcome)[rows]
+    where = [places[int(row)] for row in rows]
+    shown = show_rows(sources, where, fitted.inputs)
+    return [
+        Mistake(
+            file=place[0],
+            position=place[1],
+            target=_word(outcome, outcome.target[row]),
+            answer=_word(outcome, outcome.answer[row]),
+            loss=float(loss),
+            confidence=_confidence(outcome, int(row)),
+            shown={column: _plain(value) for column, value in shown.get(place, {}).items()},
         )
-    return mistakes
+        for row, place, loss in zip(rows, where, losses, strict=True)
+    ]
 
 
 def _word(outcome: Outcome, value: npt.NDArray[Any]) -> Any:

@@ -49,7 +49,8 @@ class Calibration(Record):
     """Whether probabilities mean what they say (Guo et al. 2017)."""
 
     label: str | None
-    """Of two labels, the positive one, whose probability is binned; None: the probability of the answered label."""
+    """Of two labels, the positive one, whose probability is binned; None: the probability of the answered label, and
+    where a row has several labels the probabilities of all of them."""
     ece: float
     """Expected calibration error: mean distance of probability and truth over the bins, weighted by rows."""
     low: float

@@ -20,10 +20,13 @@ __all__ = [
     "Statistic",
     "area_under_roc",
     "average_precision",
+    "correlation",
     "group_sums",
+    "largest",
     "mean_where",
     "means",
     "medians",
+    "rank_correlation",
     "ratio",
 ]
 
@@ -53,6 +56,65 @@ def medians(values: Floats) -> Statistic:
         half = before[:, -1:] / 2
         lower, upper = (before < half).sum(axis=1), (before <= half).sum(axis=1)
         result: Floats = (ordered[lower] + ordered[upper]) / 2
+        return result
+
+    return statistic
+
+
+def largest(values: Floats) -> Statistic:
+    """Return weights (R, n) → the largest (R,) of the values (n,) that have weight."""
+    order = np.argsort(-values, kind="stable")
+    ordered = values[order]
+    return lambda weights: ordered[np.argmax(np.take(weights, order, axis=1) > 0, axis=1)]
+
+
+def correlation(left: Floats, right: Floats) -> Statistic:
+    """Return weights (R, n) → the correlation (R,) of two columns (n,); NaN where either is constant (Pearson 1895)."""
+    both = np.stack([left, right])
+    return lambda weights: _correlations(weights, both[:, None] - both.mean(axis=1)[:, None, None])
+
+
+def rank_correlation(left: Floats, right: Floats) -> Statistic:
+    """Return weights (R, n) → the correlation (R,) of the ranks of two columns (n,); NaN where either is constant.
+
+    Equal values share their mean rank (Spearman 1904).
+    """
+    rankings = _ranks(left), _ranks(right)
+
+    def statistic(weights: Floats) -> Floats:
+        ranks = np.stack([ranking(weights) for ranking in rankings])
+        return _correlations(weights, ranks - (weights.sum(axis=1)[:, None] + 1) / 2)
+
+    return statistic
+
+
+def _correlations(weights: Floats, both: Floats) -> Floats:
+    """Return the correlation (R,) of two columns, (2, R or 1, n), each near its mean."""
+    total = weights.sum(axis=1)
+    mean = np.einsum("rn,crn->cr", weights, np.broadcast_to(both, (2, *weights.shape))) / total
+    centred = both - mean[:, :, None]
+    product, square_left, square_right = (
+        np.einsum("rn,rn,rn->r", weights, centred[one], centred[other]) for one, other in ((0, 1), (0, 0), (1, 1))
+    )
+    rounding = (8 * np.finfo(np.float64).eps * np.abs(both).max(axis=(1, 2))) ** 2
+    constant = (square_left <= rounding[0] * total) | (square_right <= rounding[1] * total)
+    return ratio(np.where(constant, 0.0, product), np.where(constant, 0.0, np.sqrt(square_left * square_right)))
+
+
+def _ranks(values: Floats) -> Statistic:
+    """Return weights (R, n) → the rank (R, n) of each value (n,), the lowest 1, among rows counted by weight."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    group = np.searchsorted(changes, np.arange(len(values)), side="right")
+    bounds = np.concatenate([[0], changes, [len(values)]])
+    back = np.empty(len(values), np.int64)
+    back[order] = np.arange(len(values))
+    start, end = bounds[group][back], bounds[group + 1][back]
+
+    def statistic(weights: Floats) -> Floats:
+        before = _running_sums(np.take(weights, order, axis=1))
+        result: Floats = (np.take(before, start, axis=1) + np.take(before, end, axis=1) + 1) / 2
         return result
 
     return statistic

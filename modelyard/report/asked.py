@@ -11,7 +11,7 @@ import yaml
 from modelyard.report.evaluations import Evidence
 from modelyard.report.formatting import count, listed, number
 
-__all__ = ["source_words", "targets_of", "view"]
+__all__ = ["choice_name", "source_words", "targets_of", "view"]
 
 _MOST_TEXT = 200_000
 
@@ -26,8 +26,8 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
         "targets": targets_of(spec),
         "inputs": _inputs(spec),
         "source": source_words((evidence.get("data") or {}).get("source") or (spec.get("data") or {}).get("source")),
-        "task": _name(spec.get("task")),
-        "family": _name(spec.get("model")),
+        "task": choice_name(spec.get("task")),
+        "family": choice_name(spec.get("model")),
         "family_reason": training.get("family_reason") or "",
         "seed": spec.get("seed"),
         "choices": [
@@ -56,8 +56,8 @@ def _inputs(spec: Mapping[str, Any]) -> str:
     """What is learned from: the names of a few columns, or how many there are of each modality."""
     inputs = (spec.get("data") or {}).get("inputs") or {}
     if len(inputs) <= 4:
-        return listed([_described(column, _name(choice)) for column, choice in inputs.items()])
-    counts = Counter(_name(choice) for choice in inputs.values())
+        return listed([_described(column, choice_name(choice)) for column, choice in inputs.items()])
+    counts = Counter(choice_name(choice) for choice in inputs.values())
     if len(counts) == 1:
         return f"{count(len(inputs), 'column')} ({next(iter(counts))})"
     kinds = listed([f"{number(many)} {name}" for name, many in counts.most_common()])
@@ -68,8 +68,8 @@ def _described(column: str, modality: str) -> str:
     return column if modality in ("", column) else f"{column} ({modality})"
 
 
-def _name(choice: Any) -> str:
-    """The name in a choice, which is written as a name or as a mapping with `type` or `family`."""
+def choice_name(choice: Any) -> str:
+    """Return the name in a choice, which is written as a name or as a mapping with `type` or `family`."""
     if isinstance(choice, Mapping):
         return str(choice.get("type") or choice.get("family") or "")
     return "" if choice is None else str(choice)
@@ -80,7 +80,7 @@ def _value_at(spec: Mapping[str, Any], setting: str) -> str:
     for key in setting.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
     if isinstance(value, Mapping):
-        return _name(value)
+        return choice_name(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number(value)
     return "" if value is None else str(value)

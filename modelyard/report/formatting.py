@@ -15,12 +15,15 @@ __all__ = [
     "listed",
     "number",
     "percent",
+    "printable",
     "quoted",
     "rate",
     "short_paths",
 ]
 
 MISSING = "–"
+_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {0x7F: 0x2421}
+"""Control characters, which no page may hold, are shown as their pictures: ␀ ␛ …"""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -136,6 +139,12 @@ def short_paths(files: list[str]) -> dict[str, str]:
     while all(len(path) > shared + 1 for path in parts) and len({path[shared] for path in parts}) == 1:
         shared += 1
     return {file: "/".join(path[shared:]) for file, path in zip(files, parts, strict=True)}
+
+
+def printable(text: str) -> str:
+    """Return text that every reader can take: control characters as pictures, and what is no text (a file's name may
+    hold any bytes) as what it is."""
+    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
 
 
 def _trim(text: str) -> str:

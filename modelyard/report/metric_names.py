@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.report.formatting import number, percent
+from modelyard.report.formatting import MISSING, count, finite, number, percent
 
-__all__ = ["MetricName", "name_of", "value_of"]
+__all__ = ["MetricName", "change_of", "difference_of", "name_of", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,26 @@ _NAMES = {
     "brier": MetricName("Brier score", "squared error of the probabilities", False, 0),
     "hamming_loss": MetricName("Hamming loss", "share of yes-or-no questions answered wrongly", True, 0, 1),
     "r2": MetricName("R²", "share of the target’s variance explained", False, None, 1),
+    "cohen_kappa": MetricName("Cohen’s kappa", "agreement beyond chance", False, -1, 1),
+    "expected_calibration_error": MetricName("Calibration error", "distance of probability and truth", True, 0, 1),
+    "jaccard": MetricName("Jaccard", "shared labels over all labels of a row", False, 0, 1),
+    "micro_jaccard": MetricName("Micro Jaccard", "of all yes-or-no questions together", False, 0, 1),
+    "label_ranking_average_precision": MetricName("Label ranking", "true labels above others", False, 0, 1),
+    "coverage_error": MetricName("Coverage error", "labels to go down the ranking to find all true ones", False, 0),
+    "explained_variance": MetricName("Explained variance", "R² without the mean error", False, None, 1),
+    "pearson": MetricName("Pearson correlation", "of truth and answer", False, -1, 1),
+    "spearman": MetricName("Spearman correlation", "of their ranks", False, -1, 1),
+    "smape": MetricName("Symmetric percentage error", "error as a share of truth and answer", True, 0),
+    "rmsle": MetricName("Logarithmic error", "root mean squared, of 1 + value", False, 0),
+    "max_error": MetricName("Largest error", "of any row", False, 0),
     "rmse": MetricName("Root mean squared error", "in the target’s units", False, 0),
     "mae": MetricName("Mean absolute error", "in the target’s units", False, 0),
     "median_absolute_error": MetricName("Median absolute error", "half of the rows are nearer", False, 0),
+    "mean_error": MetricName("Mean error", "answer less truth: above 0 is too high"),
+    "selection_rate": MetricName("Selection rate", "share answered with the positive label", True, 0, 1),
+    "true_positive_rate": MetricName("True positive rate", "share of positive rows that are found", True, 0, 1),
+    "false_positive_rate": MetricName("False positive rate", "share of negative rows taken for positive", True, 0, 1),
+    "ece": MetricName("Calibration error", "mean distance of probability and truth", True, 0, 1),
     "mape": MetricName("Mean absolute percentage error", "as a share of the target", True, 0),
 }
 
@@ -58,3 +75,21 @@ def name_of(metric: str) -> MetricName:
 def value_of(metric: str, value: Any, rows: int | None = None) -> str:
     """Return a metric's value as text; `rows` is how many stand behind it."""
     return percent(value, rows) if name_of(metric).share else number(value, 4, trim=False)
+
+
+def difference_of(metric: str, difference: Any) -> str:
+    """Return a difference of two values of a metric, without its sign: in points where they are percentages."""
+    value = finite(difference)
+    if value is None:
+        return MISSING
+    if not name_of(metric).share:
+        return number(abs(value))
+    return count(round(100 * abs(value), 1), "point")
+
+
+def change_of(metric: str, change: Any) -> str:
+    """Return a change of a metric with its sign."""
+    value = finite(change)
+    if value is None or value == 0:
+        return difference_of(metric, value)
+    return f"{'+' if value > 0 else '−'}{difference_of(metric, value)}"

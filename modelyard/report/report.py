@@ -18,13 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from modelyard.report import asked, cost, data, mistakes, results, training, verdict
 from modelyard.report.asked import targets_of
 from modelyard.report.evaluations import Evidence
+from modelyard.report.formatting import printable
 from modelyard.report.svg import Drawn
 
 __all__ = ["render"]
 
 _HERE = Path(__file__).parent
-_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {0x7F: 0x2421}
-"""Control characters, which HTML does not allow, are shown as their pictures: ␀ ␛ …"""
 
 
 class Section(NamedTuple):
@@ -71,8 +70,7 @@ def render(spec: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
             script_digest=_digest(_text("script.js")),
         )
     )
-    # a file's name may hold bytes that are no text; they are shown as what they are
-    return page.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode()
+    return printable(page)
 
 
 @cache

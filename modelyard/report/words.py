@@ -25,6 +25,8 @@ class Finding:
     kind: Literal["good", "neutral", "caution"]
     title: str
     text: str
+    section: str = ""
+    """Where the page tells more."""
 
 
 def compare(measured: Mapping[str, Any]) -> Standing:

@@ -59,7 +59,7 @@ class DataSpec(Settings):
     split: SplitSpec = SplitSpec()
     """How rows are assigned to training, validation and test."""
     group: str | None = None
-    """Column that says which rows belong together (patient, user, session); groups on both sides of a split are found."""
+    """Column that says which rows belong together (patient, user, session); groups torn apart are found."""
     time: str | None = None
     """Column that says when a row was; rows that train on the future of those that judge are found."""
     checks: dict[str, Literal["error", "drop", "keep"]] = {}
@@ -103,6 +103,8 @@ class TrainSpec(Settings):
     """Stop after this many optimizer steps, even within an epoch; None: no limit."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Rows an optimizer step learns from."""
+    sampler: Annotated[Choice[Any] | None, Of("sampler")] = None
+    """Which training rows come in an epoch and how often; `shuffled` (every row once) when unsaid."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Pieces a batch is cut into, one after the other, to save memory. The step is the same."""
     evaluation_batch_size: Annotated[int, Field(ge=1)] = 512

@@ -5,15 +5,17 @@ Legend: B batch, O outputs, n rows, L labels.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from modelyard.core.errors import BundleError, UsageError
 from modelyard.data.batch import Batch
 from modelyard.data.modalities.base import Modality
 from modelyard.spec.settings import Settings
@@ -51,6 +53,15 @@ class Task(ABC):
     """Names of the modalities a target may have; the first is what an unsaid target becomes."""
     metrics: tuple[str, ...]
     """Metrics shown each epoch, names in `evaluate/table.py`; the first is the headline. May depend on the labels."""
+    more_metrics: tuple[str, ...] = ()
+    """Metrics measured besides when a model is evaluated."""
+    about_probabilities: str = ""
+    """What a reader of plain probabilities must know; empty: nothing."""
+    calibrates: ClassVar[bool] = False
+    """Whether outputs are logits: divided by a number, they give the same answers with other probabilities."""
+    temperature: float | None = None
+    """The number that makes logits into calibrated probabilities, chosen after training (Guo et al. 2017); None: it was
+    not. Plain outcomes and answers do not use it."""
 
     def __init__(self, settings: Any, targets: Sequence[Modality]) -> None:
         """Store the settings and the fitted target modalities.
@@ -69,12 +80,24 @@ class Task(ABC):
     def prepare(self, targets: Mapping[str, npt.NDArray[Any]]) -> None:
         """Look once at the training split's encoded targets (by column), for class weights and the output's bias."""
 
-    def state(self) -> Mapping[str, Any]:
-        """Return what `prepare` learned, as a JSON value."""
-        return {}
+    def state(self) -> dict[str, Any]:
+        """Return what `prepare` learned and the temperature, if there is one, as a JSON value."""
+        return {} if self.temperature is None else {"temperature": self.temperature}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over a state that `state` returned."""
+        """Take over a state that `state` returned.
+
+        Raises:
+            BundleError: It is not one that this task could have written.
+        """
+        if not isinstance(state, Mapping):
+            raise BundleError(f"the stored state of the task is a {type(state).__name__}, not a mapping; it is altered")
+        value = state.get("temperature")
+        fits = self.calibrates and isinstance(value, float) and math.isfinite(value) and value > 0
+        if "temperature" in state and not fits:
+            expected = "a number above 0" if self.calibrates else f"none, for {self.name} has no logits"
+            raise BundleError(f"the stored temperature is {value!r}, expected {expected}; the bundle is altered")
+        self.temperature = value
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Run the model and its loss on a batch.
@@ -109,6 +132,31 @@ class Task(ABC):
 
         Classification of `stars`: `{"stars": […], "probability": […], "probabilities": [{label: p}, …]}`.
         """
+
+    def decode_calibrated(self, output: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
+        """Return the answers of `decode`, the same ones, with calibrated probabilities.
+
+        Raises:
+            UsageError: There is no temperature.
+        """
+        raise UsageError(f"{self.name} has no probabilities that could be calibrated")
+
+    def calibrated(
+        self, output: npt.NDArray[np.float32], targets: Mapping[str, npt.NDArray[Any]] | None = None
+    ) -> Outcome:
+        """Return `outcome` with the probabilities of the logits divided by the temperature. Answers stay what they are:
+        a threshold is about the plain probabilities.
+
+        Raises:
+            UsageError: There is no temperature.
+        """
+        if self.temperature is None:
+            raise UsageError(
+                "there is no temperature to calibrate with: none was fitted on a validation split after training "
+                "(evaluate.calibrate), or none could be"
+            )
+        divided = (output.astype(np.float64) / self.temperature).astype(np.float32)
+        return replace(self.outcome(output, targets), score=self.outcome(divided, None).score)
 
     @abstractmethod
     def row_losses(self, outcome: Outcome) -> npt.NDArray[np.float64]:

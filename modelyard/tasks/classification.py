@@ -82,6 +82,8 @@ class Classification(Task):
     Settings = ClassificationSettings
     name = "classification"
     targets_of = ("category",)
+    more_metrics = ("cohen_kappa",)
+    calibrates = True
     settings: ClassificationSettings
 
     def __init__(self, settings: ClassificationSettings, targets: Sequence[Modality]) -> None:
@@ -101,6 +103,11 @@ class Classification(Task):
         """Label names in the order of `Outcome.labels`."""
         self.binary = len(labels) == 2
         self.metrics = self._metrics()
+        if settings.loss in _MARGINS:
+            self.about_probabilities = (
+                f"loss {settings.loss} learns margins: plain probabilities are their softmax, which ranks labels and "
+                "says nothing of how often an answer is right; divided by a temperature they become probabilities"
+            )
         self._counts: npt.NDArray[np.int64] | None = None
         self._weights: Tensor | None = None
 
@@ -156,19 +163,21 @@ class Classification(Task):
                 f"no targets: column {self.column!r} is missing in all {len(ids)} rows of the training split"
             )
 
-    def state(self) -> Mapping[str, Any]:
-        """Return how often each label occurred in training: `{"counts": {label: rows}}`."""
+    def state(self) -> dict[str, Any]:
+        """Return how often each label occurred in training, `{"counts": {label: rows}}`, and the temperature."""
         if self._counts is None:
-            return {}
-        return {"counts": dict(zip(self.labels, self._counts.tolist(), strict=True))}
+            return super().state()
+        return {"counts": dict(zip(self.labels, self._counts.tolist(), strict=True)), **super().state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over the counts.
+        """Take over the counts and the temperature.
 
         Raises:
-            BundleError: They are not whole numbers for exactly this target's labels.
+            BundleError: The counts are not whole numbers for exactly this target's labels, or the temperature is not a
+                number above 0.
         """
-        if not state:
+        super().restore(state)
+        if not state.keys() - {"temperature"}:
             return
         counts = state.get("counts")
         if (
@@ -246,13 +255,30 @@ class Classification(Task):
 
     def decode(self, output: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
         """Return the answered label under the target's name, its `probability`, and ranked `probabilities`."""
-        outcome = self.outcome(output, None)
+        return self._answers(self.outcome(output, None))
+
+    def decode_calibrated(self, output: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
+        return self._answers(self.calibrated(output))
+
+    def _answers(self, outcome: Outcome) -> dict[str, list[Any]]:
         probability = np.take_along_axis(outcome.score, outcome.answer[:, None], axis=1)[:, 0]
         return {
             self.column: [self.labels[label] for label in outcome.answer.tolist()],
             "probability": probability.tolist(),
             "probabilities": ranked(outcome.score, self.labels),
         }
+
+    def use_threshold(self, threshold: float) -> None:
+        """Answer the positive one of two labels from this probability on.
+
+        Raises:
+            SpecError: The target does not have two labels, or the threshold is not between 0 and 1.
+        """
+        if not self.binary:
+            raise SpecError([Problem("task.threshold", f"it is about two labels, and there are {len(self.labels)}")])
+        if not 0 < threshold < 1:
+            raise SpecError([Problem("task.threshold", f"is {threshold}, and a threshold lies between 0 and 1")])
+        self.settings = self.settings.model_copy(update={"threshold": threshold})
 
     def row_losses(self, outcome: Outcome) -> npt.NDArray[np.float64]:
         """Return -ln of the probability that the true label got, float64 (n,)."""

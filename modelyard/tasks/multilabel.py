@@ -49,6 +49,8 @@ class Multilabel(Task):
     name = "multilabel"
     targets_of = ("labels",)
     metrics = ("micro_f1", "macro_f1", "subset_accuracy", "hamming_loss", "average_precision")
+    more_metrics = ("jaccard", "label_ranking_average_precision", "coverage_error")
+    calibrates = True
     settings: MultilabelSettings
 
     def __init__(self, settings: MultilabelSettings, targets: Sequence[Modality]) -> None:
@@ -103,19 +105,22 @@ class Multilabel(Task):
         self._counts = (encoded[present] > 0).sum(axis=0).astype(np.int64)
         self._weights = None
 
-    def state(self) -> Mapping[str, Any]:
-        """Return how often each label occurred in training: `{"rows": n, "counts": {label: rows}}`."""
+    def state(self) -> dict[str, Any]:
+        """Return the training's labels, `{"rows": n, "counts": {label: rows}}`, and the temperature."""
         if self._counts is None:
-            return {}
-        return {"rows": self._rows, "counts": dict(zip(self.labels, self._counts.tolist(), strict=True))}
+            return super().state()
+        counts = dict(zip(self.labels, self._counts.tolist(), strict=True))
+        return {"rows": self._rows, "counts": counts, **super().state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over the counts.
+        """Take over the counts and the temperature.
 
         Raises:
-            BundleError: They are not whole numbers for exactly this target's labels.
+            BundleError: The counts are not whole numbers for exactly this target's labels, or the temperature is not a
+                number above 0.
         """
-        if not state:
+        super().restore(state)
+        if not state.keys() - {"temperature"}:
             return
         rows, counts = state.get("rows"), state.get("counts")
         if (
@@ -174,7 +179,12 @@ class Multilabel(Task):
 
     def decode(self, output: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
         """Return the answered labels under the target's name, most probable first, and ranked `probabilities`."""
-        outcome = self.outcome(output, None)
+        return self._answers(self.outcome(output, None))
+
+    def decode_calibrated(self, output: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
+        return self._answers(self.calibrated(output))
+
+    def _answers(self, outcome: Outcome) -> dict[str, list[Any]]:
         counts = outcome.answer.sum(axis=1, dtype=np.int64)
         order = np.argsort(-np.where(outcome.answer > 0, outcome.score, -1.0), axis=1, kind="stable").tolist()
         return {

@@ -49,6 +49,7 @@ class Regression(Task):
     name = "regression"
     targets_of = ("number",)
     metrics = ("r2", "rmse", "mae", "median_absolute_error")
+    more_metrics = ("explained_variance", "pearson", "spearman")
     settings: RegressionSettings
 
     def __init__(self, settings: RegressionSettings, targets: Sequence[Modality]) -> None:

@@ -3,7 +3,7 @@ default."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from modelyard.core.device import cores, multiplies_bfloat16, pick_device
 from modelyard.core.errors import Problem, SpecError, nearest
 from modelyard.core.registry import table
 from modelyard.data.kinds import Input
+from modelyard.data.prepare import Prepared
+from modelyard.evaluate.thresholds import check_threshold
 from modelyard.models.build import default_family
 from modelyard.spec.settings import Choice
 from modelyard.spec.spec import Spec, TrainSpec
@@ -88,13 +90,29 @@ def _precision(device: torch.device, family: str) -> tuple[str, str]:
     return "bfloat16", f"this {device.type} multiplies bfloat16 natively"
 
 
-def check_metrics(spec: Spec, task: Task, splits: Collection[str]) -> None:
-    """Refuse metrics that the task does not have, before any time is spent on training.
+def check_metrics(spec: Spec, task: Task, prepared: Prepared) -> None:
+    """Refuse what cannot be measured in the end, before any time is spent on training.
 
     Raises:
-        SpecError: Lists every such metric.
+        SpecError: Lists every metric that the task does not have, every column that the data does not have, and what
+            needs rows that are not there.
     """
     problems = []
+    splits = prepared.splits
+    settings = spec.evaluate
+    if settings.threshold is not None:
+        check_threshold(task, settings.threshold, splits)
+    asked = {"groups": settings.groups, "slices": settings.slices if isinstance(settings.slices, list) else []}
+    for name, columns in asked.items():
+        for column in columns:
+            if column not in prepared.record.schema:
+                listed = ", ".join(prepared.record.schema)
+                hint = nearest(column, prepared.record.schema)
+                message = f"no column {column!r} in the data{hint}; columns: {listed}"
+                problems.append(Problem(f"evaluate.{name}", message))
+    if settings.learning_curve and "validation" not in splits:
+        message = "is measured on validation rows, and there are none; set data.split.validation"
+        problems.append(Problem("evaluate.learning_curve", message))
     stopping = spec.train.early_stopping
     known = ["loss", *task.metrics]
     if stopping is not None and stopping.metric not in known:
@@ -107,9 +125,10 @@ def check_metrics(spec: Spec, task: Task, splits: Collection[str]) -> None:
         message = "judges the test rows, and there are none; set data.split.test above 0 or name a test source"
         problems.append(Problem("evaluate.require", message))
     for metric in spec.evaluate.require or ():
-        if metric not in task.metrics:
-            hint = nearest(metric, task.metrics)
-            message = f"{task.name} has no metric {metric!r}{hint}; it has: {', '.join(task.metrics)}"
+        measured = (*task.metrics, *task.more_metrics)
+        if metric not in measured:
+            hint = nearest(metric, measured)
+            message = f"{task.name} has no metric {metric!r}{hint}; it has: {', '.join(measured)}"
             problems.append(Problem("evaluate.require", message))
     if problems:
         raise SpecError(problems)

@@ -15,32 +15,34 @@ import numpy as np
 import torch
 
 import modelyard
-from modelyard.bundle.contents import Contents, make_task, to_files
+from modelyard.bundle.contents import make_task, to_files
 from modelyard.bundle.format import write_bundle
-from modelyard.core.device import environment
+from modelyard.core.device import environment, pick_device
+from modelyard.core.energy import EnergyMeter
 from modelyard.core.errors import GateError, ModelyardError, Stopped
 from modelyard.core.events import EventLog, Observer
-from modelyard.core.files import storage_errors, write_json, write_text
+from modelyard.core.files import copy_file, storage_errors, write_json, write_text
 from modelyard.core.registry import table
-from modelyard.data.loader import Loader, Mixing
-from modelyard.data.passes import DataRecord
-from modelyard.data.prepare import Prepared, locate, prepare
-from modelyard.evaluate.assess import assess
-from modelyard.evaluate.baseline import Baseline, fit_baseline, rows_with_targets
-from modelyard.evaluate.mistakes import find_mistakes
-from modelyard.evaluate.outputs import collect
+from modelyard.data.prepare import Prepared, prepare
+from modelyard.data.records import DataRecord
+from modelyard.evaluate.baseline import fit_baseline
 from modelyard.evaluate.records import Evaluation
-from modelyard.models.base import Family
 from modelyard.models.build import build, count_parameters, settle
+from modelyard.report.card import card
 from modelyard.report.report import render
 from modelyard.spec.spec import Spec
 from modelyard.tasks.base import Task
+from modelyard.train.cost import measure_cost
+from modelyard.train.cross_validate import cross_validate
 from modelyard.train.find_rate import find_rate
-from modelyard.train.loop import Setup, fit
+from modelyard.train.judge import judge
+from modelyard.train.learning_curve import learning_curve
+from modelyard.train.loop import fit
 from modelyard.train.recipes import open_spec
 from modelyard.train.records import RateSearch, RunRecord, TrainingRecord
 from modelyard.train.resolve import check_metrics, choose_family, choose_task, choose_training
-from modelyard.train.state import Average, Best, State
+from modelyard.train.start import denormals_flushed, kept, set_up, start
+from modelyard.train.state import State
 
 __all__ = ["Run", "train"]
 
@@ -91,7 +93,8 @@ def train(spec: Spec | str | Path, runs: str | Path = "runs", observers: Sequenc
     Raises:
         SpecError: The spec does not fit the data, the task or itself; nothing was trained.
         DataError: The data is missing, empty or unreadable.
-        GateError: The test results miss `evaluate.require`; the bundle was written all the same.
+        GateError: The data gate refuses the data, and nothing was trained; or the test results miss `evaluate.require`,
+            and the bundle was written all the same.
         Stopped: Interrupted from the keyboard; no bundle was written.
         StorageError: The disk is full or cannot be written to.
     """
@@ -131,144 +134,99 @@ def train(spec: Spec | str | Path, runs: str | Path = "runs", observers: Sequenc
 def _carry_out(spec: Spec, path: Path, log: EventLog) -> Run:
     log("started", name=spec.name, path=str(path))
     reasons: dict[str, str] = {}
-    prepared = _prepare(spec, log)
-    spec = spec.replace(data=prepared.data)
-    spec = spec.replace(task=choose_task(spec, prepared.data.targets or {}, reasons))
-    task = make_task(spec, prepared.fitted)
-    check_metrics(spec, task, prepared.splits)
-    inputs = prepared.fitted.describe()
-    family = settle(choose_family(spec, inputs, len(prepared.splits["train"]), reasons), inputs)
-    spec = spec.replace(model=family, train=choose_training(spec.train, family.name, reasons))
-    setup = _set_up(spec, prepared, task)
-    task.prepare(setup.train.targets())
-    model = build(family, inputs, task.output_size, spec.seed).to(setup.device)
-    search = None
-    if spec.train.learning_rate == "find":
-        log("finding_rate")
-        search = find_rate(setup, model)
-        reasons["train.learning_rate"] = "the steepest fall of the loss in the range test"
-        spec = spec.replace(train=spec.train.model_copy(update={"learning_rate": search.suggestion}))
-        setup = replace(setup, settings=spec.train)
-    write_text(path / "spec.yaml", spec.to_yaml())
-    log("training", parameters=count_parameters(model), family=family.name, epochs=spec.train.epochs,
-        batches=len(setup.train), rows={name: len(split) for name, split in prepared.splits.items()},
-        precision=setup.precision, device=str(setup.device), choices=reasons)  # fmt: skip
+    with EnergyMeter(str(pick_device(spec.train.device))) as meter:
+        with meter.stage("data"):
+            prepared = _prepare(spec, path, log)
+        spec = spec.replace(data=prepared.data)
+        spec = spec.replace(task=choose_task(spec, prepared.data.targets or {}, reasons))
+        task = make_task(spec, prepared.fitted)
+        check_metrics(spec, task, prepared)
+        inputs = prepared.fitted.describe()
+        family = settle(choose_family(spec, inputs, len(prepared.splits["train"]), reasons), inputs)
+        spec = spec.replace(model=family, train=choose_training(spec.train, family.name, reasons))
+        setup = set_up(spec, prepared.splits, prepared.fitted, task, prepared.record.files)
+        task.prepare(setup.train.targets())
+        model = build(family, inputs, task.output_size, spec.seed).to(setup.device)
+        search = None
+        if spec.train.learning_rate == "find":
+            log("finding_rate")
+            search = find_rate(setup, model)
+            reasons["train.learning_rate"] = "the steepest fall of the loss in the range test"
+            spec = spec.replace(train=spec.train.model_copy(update={"learning_rate": search.suggestion}))
+            setup = replace(setup, settings=spec.train)
+        write_text(path / "spec.yaml", spec.to_yaml())
+        log("training", parameters=count_parameters(model), family=family.name, epochs=spec.train.epochs,
+            batches=len(setup.train), rows={name: len(split) for name, split in prepared.splits.items()},
+            precision=setup.precision, device=str(setup.device), choices=reasons)  # fmt: skip
 
-    started = time.monotonic()
-    state = _start(spec, setup, model)
-    with _denormals_flushed():
-        ended = fit(setup, state, log)
-    kept, kept_epoch = _kept(state)
-    training = _training_record(spec, state, kept_epoch, ended, started, reasons, search, count_parameters(model))
+        started = time.monotonic()
+        state = start(spec, setup, model)
+        with meter.stage("training"), denormals_flushed():
+            ended = fit(setup, state, log)
+        best, best_epoch = kept(state)
+        training = _training_record(spec, state, best_epoch, ended, started, reasons, search, count_parameters(model))
 
-    log("evaluating")
-    contents = Contents(spec, prepared.fitted, task, kept)
-    baseline = fit_baseline(task, setup.train.targets())
-    evaluations = [
-        _evaluate(contents, prepared, split, setup.device, baseline)
-        for split in ("validation", "test")
-        if split in prepared.splits
-    ]
-    log("evaluated", evaluations=[evaluation.as_dict() | {"mistakes": []} for evaluation in evaluations])
+        log("evaluating")
+        baseline = fit_baseline(task, setup.train.targets())
+        with meter.stage("evaluation"):
+            contents, evaluations = judge(spec, prepared, task, best, baseline, setup.device, log)
+        log("evaluated", evaluations=[_without_rows(evaluation) for evaluation in evaluations])
+        spec = contents.spec
+        evidence: dict[str, Any] = {
+            "data": prepared.record,
+            "training": training,
+            "metrics": [evaluation.as_dict() for evaluation in evaluations],
+            "baseline": baseline,
+        }
+        evidence |= _further(spec, prepared, task, evaluations, best_epoch, training.seconds, log)
+    evidence["cost"] = measure_cost(meter, setup, state.model, state.step)
+    evidence["environment"] = {"modelyard": modelyard.__version__, "created": _now(), **environment()}
 
-    evidence = {
-        "data": prepared.record,
-        "training": training,
-        "metrics": [evaluation.as_dict() for evaluation in evaluations],
-        "baseline": baseline,
-        "environment": {"modelyard": modelyard.__version__, "created": _now(), **environment()},
-    }
     files = to_files(contents, evidence)
-    files["report.html"] = render(spec.as_dict(), {name: _plain(value) for name, value in evidence.items()}).encode()
+    plain = {name: _plain(value) for name, value in evidence.items()}
+    files["report.html"] = render(spec.as_dict(), plain).encode()
+    files["card.md"] = card(spec.as_dict(), plain).encode()
     write_bundle(path / "bundle", spec.name, files)
     return Run(path, path / "bundle", spec, prepared.record, training, evaluations)
+
+
+def _without_rows(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation without the rows it shows, which may be large: for the log of events."""
+    return evaluation.as_dict() | {"mistakes": [], "suspects": []}
 
 
 # -- the stations -----------------------------------------------------------------------------------------------------
 
 
-def _prepare(spec: Spec, log: EventLog) -> Prepared:
+def _prepare(spec: Spec, path: Path, log: EventLog) -> Prepared:
     accepts = None if spec.model is None else table("family").find(spec.model.name).accepts
     targets_of = None if spec.task is None else table("task").find(spec.task.name).targets_of
     log("preparing", source=str(spec.data.model_dump(include={"source"})["source"]))
     prepared = prepare(spec, accepts, targets_of, lambda what, rows: log("progress", doing=what, rows=rows))
+    if prepared.record.quarantine:
+        copy_file(Path(prepared.record.quarantine), path / "quarantine.jsonl")
     log("prepared", **prepared.record.as_dict())
     return prepared
 
 
-def _set_up(spec: Spec, prepared: Prepared, task: Task) -> Setup:
-    settings = spec.train
-    mixing = None
-    if settings.mixup is not None or settings.cutmix is not None:
-        if not any(item.kind == "image" for item in prepared.fitted.describe()):
-            raise Spec.problem("train.mixup", "mixup and cutmix blend images, and no input is an image; leave them out")
-        mixing = Mixing(settings.mixup, settings.cutmix, settings.mix_probability)
-    train = Loader(prepared.splits["train"], prepared.fitted, settings.batch_size, spec.seed, True, mixing)
-    validation = None
-    if "validation" in prepared.splits:
-        size = settings.evaluation_batch_size
-        validation = Loader(prepared.splits["validation"], prepared.fitted, size, spec.seed, False)
-    return Setup(task, train, validation, settings, spec.seed, torch.device(settings.device), settings.precision)
-
-
-def _start(spec: Spec, setup: Setup, model: Family) -> State:
-    settings = spec.train
-    assert settings.optimizer is not None and settings.schedule is not None
-    rate, decay = float(settings.learning_rate or 0.0), settings.weight_decay or 0.0
-    optimizer = table("optimizer").find(settings.optimizer.name).make(model, rate, decay, settings.optimizer.settings)
-    per_epoch = len(setup.train)
-    steps = per_epoch * settings.epochs
-    if settings.max_steps is not None:
-        steps = min(steps, settings.max_steps)
-    warmup = round(settings.warmup * steps) if settings.warmup < 1 else round(settings.warmup)
-    schedule = table("schedule").find(settings.schedule.name)(settings.schedule.settings, steps, per_epoch, warmup)
-    best = None
-    stopping = settings.early_stopping
-    if stopping is not None:
-        higher = stopping.metric != "loss" and table("metric").find(stopping.metric).higher_is_better
-        best = Best(stopping.metric, higher, stopping.min_delta)
-    average = None if settings.ema is None else Average(model, settings.ema)
-    return State(model, optimizer, schedule, average, best)
-
-
-def _kept(state: State) -> tuple[Family, int]:
-    """Return the model to keep, with the best weights where they were asked for, and the epoch they are from."""
-    model = state.kept
-    assert isinstance(model, Family)
-    if state.best is not None and state.best.weights:
-        model.load_state_dict(state.best.weights)
-        return model.eval(), state.best.epoch
-    return model.eval(), state.epoch
-
-
-def _evaluate(
-    contents: Contents, prepared: Prepared, split: str, device: torch.device, baseline: Baseline
-) -> Evaluation:
-    started = time.monotonic()
-    spec, store = contents.spec, prepared.splits[split]
-    loader = Loader(store, prepared.fitted, spec.train.evaluation_batch_size, spec.seed, False)
-    collected = collect(contents.task, contents.model, loader, device)
-    output, targets, ids = collected.output(), collected.targets(), collected.ids()
-    present = rows_with_targets(targets)
-    output, targets, ids = output[present], {name: values[present] for name, values in targets.items()}, ids[present]
-    evaluation = assess(
-        contents.task,
-        output,
-        targets,
-        baseline,
-        split=split,
-        seed=spec.seed,
-        resamples=spec.evaluate.resamples,
-        confidence=spec.evaluate.confidence,
-        rows_without_target=int((~present).sum()),
-    )
-    files, positions = store.columns["row.file"], store.columns["row.position"]
-    assert isinstance(files, np.ndarray) and isinstance(positions, np.ndarray)
-    places = [(prepared.record.files[files[row]], int(positions[row])) for row in ids]
-    sources, _ = locate(spec.data)
-    outcome = contents.task.outcome(output, targets)
-    mistakes = find_mistakes(contents.task, outcome, places, sources.values(), prepared.fitted, spec.evaluate.mistakes)
-    return replace(evaluation, mistakes=mistakes, seconds=time.monotonic() - started)
+def _further(
+    spec: Spec,
+    prepared: Prepared,
+    task: Task,
+    evaluations: Sequence[Evaluation],
+    epochs: int,
+    seconds: float,
+    log: EventLog,
+) -> dict[str, Any]:
+    """Train again on parts of the training rows, where the spec asks for it."""
+    found: dict[str, Any] = {}
+    settings = spec.evaluate
+    if settings.learning_curve:
+        whole = next(one for one in evaluations if one.split == "validation")
+        found["learning_curve"] = learning_curve(spec, prepared, task, settings.learning_curve, whole, seconds, log)
+    if settings.cross_validate is not None:
+        found["cross_validation"] = cross_validate(spec, prepared, task, settings.cross_validate, log, epochs)
+    return found
 
 
 def _training_record(
@@ -370,17 +328,6 @@ def _cpu_settings(spec: Spec) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.random.set_rng_state(state)
-
-
-@contextlib.contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Let training treat numbers below about 1e-38 as zero: processors are slow with them. Nowhere else: evaluation
-    and prediction compute the same bits."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def _finish(record: RunRecord, path: Path, status: str, started: float, message: str) -> None:

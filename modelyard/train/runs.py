@@ -1,9 +1,8 @@
-"""What was trained in a folder: each run's settings, results and time; and what differs between runs."""
+"""What was trained in a folder: each run's settings, results and time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,9 @@ import yaml
 
 from modelyard.core.errors import DataError, UsageError
 from modelyard.core.files import read_json
-from modelyard.core.records import Record
 from modelyard.train.records import RunRecord
 
-__all__ = ["RunComparison", "compare", "runs"]
-
-
-@dataclass(frozen=True)
-class RunComparison(Record):
-    """Runs side by side."""
-
-    runs: list[RunRecord]
-    settings: dict[str, list[Any]]
-    """Dotted setting → its value in each run, for the settings that differ."""
-    metrics: dict[str, list[float | None]]
-    """Metric → its value in each run; None where it was not measured."""
+__all__ = ["differing_settings", "read_run", "read_spec", "runs"]
 
 
 def runs(folder: str | Path = "runs") -> list[RunRecord]:
@@ -50,32 +37,30 @@ def read_run(path: Path) -> RunRecord:
         raise DataError(f"{path}/run.json was not written by this release: {error}") from error
 
 
-def compare(paths: Sequence[str | Path]) -> RunComparison:
-    """Put runs side by side: settings that differ, and all metrics.
+def differing_settings(folders: Sequence[Path]) -> dict[str, list[Any]]:
+    """Return the dotted settings that differ between runs, each with its value in every run; None where it is not set.
 
     Raises:
-        UsageError: Fewer than two runs, or a path that is none.
+        DataError: A run's spec cannot be read.
     """
-    if len(paths) < 2:
-        raise UsageError("comparing takes two runs or more")
-    records = [read_run(Path(path)) for path in paths]
-    specs = [_flat(_spec(record.path)) for record in records]
-    names = list(dict.fromkeys(name for spec in specs for name in spec))
+    specs = [_flat(read_spec(folder)) for folder in folders]
+    names = dict.fromkeys(name for spec in specs for name in spec)
     settings = {name: [spec.get(name) for spec in specs] for name in names}
-    differing = {name: values for name, values in settings.items() if any(value != values[0] for value in values)}
-    metrics = list(dict.fromkeys(name for record in records for name in record.metrics))
-    return RunComparison(
-        records, differing, {name: [record.metrics.get(name) for record in records] for name in metrics}
-    )
+    return {name: values for name, values in settings.items() if any(value != values[0] for value in values)}
 
 
-def _spec(path: Path) -> dict[str, Any]:
+def read_spec(folder: Path) -> dict[str, Any]:
+    """Return a run's resolved spec as nested plain values; empty when there is none yet.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
-        values = yaml.safe_load((path / "spec.yaml").read_text("utf-8"))
+        values = yaml.safe_load((folder / "spec.yaml").read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"{path}/spec.yaml cannot be read: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{folder}/spec.yaml cannot be read: {error}") from error
     return values if isinstance(values, dict) else {}
 
 

@@ -260,3 +260,12 @@ def test_columns_that_are_missing_or_without_content():
     union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
     with pytest.raises(DataError, match="cannot be hashed"):
         row_hashes(pa.RecordBatch.from_pydict({"a": union}))
+
+
+def test_a_text_hashes_the_same_beside_short_ones_as_beside_long_ones():
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcö我"), length)) for length in range(40) for _ in range(5)]
+    short = [text for text in texts if len(text.encode()) <= 32]
+    alone = row_hashes(pa.record_batch({"t": short}))
+    beside = row_hashes(pa.record_batch({"t": [*short, "x" * 1000]}))
+    assert alone.tolist() == beside[:-1].tolist() and len(set(alone.tolist())) == len(set(short))

@@ -9,6 +9,7 @@ from modelyard.core.errors import DataError, UsageError
 from modelyard.core.files import to_json
 from modelyard.evaluate.assess import assess, measure, worst
 from modelyard.evaluate.baseline import fit_baseline
+from modelyard.spec.spec import ThresholdSpec
 from modelyard.tasks.classification import Classification, ClassificationSettings
 from modelyard.tasks.multilabel import Multilabel, MultilabelSettings
 from modelyard.tasks.regression import Regression, RegressionSettings
@@ -43,7 +44,7 @@ def test_a_classification_by_hand():
         task, certain(answers, 3), {"y": target}, {"y": np.array([0, 0, 1])}, rows_without_target=4, notes=["seen"]
     )
     assert (evaluation.split, evaluation.rows, evaluation.rows_without_target) == ("test", 6, 4)
-    assert tuple(metric.name for metric in evaluation.metrics) == task.metrics
+    assert tuple(metric.name for metric in evaluation.metrics) == (*task.metrics, *task.more_metrics)
     assert evaluation.value("accuracy") == pytest.approx(4 / 6)
     assert evaluation.value("balanced_accuracy") == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)
     accuracy = evaluation.metrics[0]
@@ -56,6 +57,9 @@ def test_a_classification_by_hand():
     assert evaluation.per_label[0] == {"name": "a", "rows": 3, "precision": 1.0, "recall": 2 / 3, "f1": 4 / 5}
     assert evaluation.per_label[2] == {"name": "c", "rows": 1, "precision": 0.5, "recall": 1.0, "f1": 2 / 3}
     assert evaluation.notes == ["seen"]
+    assert evaluation.calibration is not None
+    assert [curve.label for curve in evaluation.curves] == ["a", "b", "c"]
+    assert evaluation.threshold is None
     assert evaluation.mistakes == []
     assert '"nan"' not in to_json(evaluation).lower()
 
@@ -66,7 +70,7 @@ def test_every_metric_of_two_labels_has_value_interval_and_baseline():
     output = (2 * (target[:, None] * 2 - 1 + random.normal(size=(80, 1)))).astype(np.float32)
     task = classification("ab")
     evaluation = run(task, output, {"y": target}, {"y": np.array([0, 1, 1])})
-    assert len(evaluation.metrics) == 10
+    assert len(evaluation.metrics) == 11
     for metric in evaluation.metrics:
         assert metric.low < metric.value < metric.high, metric.name
         assert metric.baseline is not None
@@ -76,7 +80,7 @@ def test_every_metric_of_two_labels_has_value_interval_and_baseline():
     # always answering with the majority label finds every row of it
     assert {metric.name for metric in evaluation.metrics} - better == {"recall"}
     outcome = task.outcome(output, {"y": target})
-    assert measure(task, outcome) == {metric.name: metric.value for metric in evaluation.metrics}
+    assert measure(task, outcome) == {name: evaluation.value(name) for name in task.metrics}
     assert measure(task, outcome, ["f1"]) == {"f1": evaluation.value("f1")}
 
 
@@ -94,6 +98,32 @@ def test_intervals_without_width_are_pointed_out():
     assert "accuracy," not in note.replace("balanced_accuracy,", "")  # accuracy has Wilson's interval
 
 
+def test_a_threshold_chosen_for_a_goal_is_compared_with_one_half():
+    task = classification("ab", threshold=0.25)
+    output = np.array([[2.0], [-1.0], [-1.0], [-3.0]], np.float32)  # probabilities .88, .27, .27, .05
+    goal = ThresholdSpec(goal="cost", false_negative=3)
+    evaluation = run(task, output, {"y": np.array([1, 1, 0, 0])}, threshold=goal)
+    found = evaluation.threshold
+    assert found is not None
+    assert (found.label, found.value, found.default, found.chosen_on) == ("b", 0.25, 0.5, "validation")
+    assert found.goal == "the least cost, 1 for a wrongly answered positive and 3 for a missed one"
+    assert found.metrics["chosen"] == {
+        "precision": pytest.approx(2 / 3), "recall": 1, "f1": pytest.approx(4 / 5), "accuracy": 3 / 4,
+        "balanced_accuracy": 3 / 4, "share": 3 / 4, "cost": 1,
+    }  # fmt: skip
+    assert (found.metrics["default"]["recall"], found.metrics["default"]["cost"]) == (1 / 2, 3)
+    assert evaluation.value("recall") == 1
+
+
+def test_after_a_hinge_loss_the_reader_learns_what_probabilities_are_worth():
+    task, output, targets = classification("ab", loss="hinge"), np.array([[1.0], [2.0]], np.float32), np.array([1, 0])
+    (note,) = [note for note in run(task, output, {"y": targets}).notes if "margins" in note]
+    assert "says nothing of how often an answer is right" in note and note.endswith("none was fitted")
+    task.temperature = 2.0
+    assert not any("none was fitted" in note for note in run(task, output, {"y": targets}).notes)
+    assert not any("margins" in note for note in run(classification("ab"), output, {"y": targets}).notes)
+
+
 def test_of_many_labels_the_most_confused_are_kept():
     labels = [f"label {index:03}" for index in range(120)]
     target = np.repeat(np.arange(120), 2)
@@ -105,6 +135,8 @@ def test_of_many_labels_the_most_confused_are_kept():
     assert evaluation.confusion.labels == labels[:100]
     assert np.array(evaluation.confusion.counts).sum() == 200
     assert any("100 most confused of 120 labels" in note for note in evaluation.notes)
+    assert len(evaluation.curves) == 20
+    assert any("the 20 most frequent of 120 labels" in note for note in evaluation.notes)
     assert "top_5_accuracy" in [metric.name for metric in evaluation.metrics]
     assert math.isnan(evaluation.metrics[0].low)
 
@@ -132,6 +164,8 @@ def test_numbers_are_compared_with_mean_and_median():
     assert values["mae"] == (pytest.approx(1 / 3), pytest.approx(2.0))  # the median, 0
     assert evaluation.per_label == []
     assert evaluation.confusion is None
+    assert evaluation.calibration is None
+    assert evaluation.curves == []
 
 
 def test_several_numbers_are_listed_each_on_its_own():

@@ -13,6 +13,7 @@ from modelyard.evaluate.table import METRICS
 from modelyard.tasks.base import Outcome
 
 sk = pytest.importorskip("sklearn.metrics")
+scipy_stats = pytest.importorskip("scipy.stats")
 CLOSE = {"rel": 1e-6, "abs": 1e-6, "nan_ok": True}
 
 
@@ -67,6 +68,15 @@ def check(outcome, references, random_seed):
             assert value == pytest.approx(metric(repeated), **CLOSE), f"{name}, weighted"
 
 
+def columns_mean(outcome, function):
+    """Mean over targets of what the reference says of each."""
+    return float(
+        np.mean(
+            [quiet(function, target, score) for target, score in zip(outcome.target.T, outcome.score.T, strict=True)]
+        )
+    )
+
+
 def one_against_rest(function, needs_negative):
     """Mean over the labels for which the value exists: with a positive row and, where needed, a negative one."""
 
@@ -110,6 +120,22 @@ def macro(function):
     return reference
 
 
+def calibration_error(outcome):
+    """The definition, in plain loops: rows / all rows · |mean probability - share that is true|, over 15 bins."""
+    if outcome.target.ndim == 2:
+        pairs = list(zip(outcome.score.ravel(), outcome.target.ravel(), strict=True))
+    elif outcome.score.shape[1] == 2:
+        pairs = list(zip(outcome.score[:, 1], outcome.target, strict=True))
+    else:
+        rows = zip(outcome.score, outcome.answer, outcome.target, strict=True)
+        pairs = [(score[answer], answer == target) for score, answer, target in rows]
+    error = 0.0
+    for index in range(15):
+        held = [(p, y) for p, y in pairs if index / 15 <= p and (p < (index + 1) / 15 or index == 14)]
+        error += abs(sum(p for p, _ in held) - sum(int(y) for _, y in held)) / len(pairs)
+    return error
+
+
 def log_loss(outcome):
     return quiet(sk.log_loss, outcome.target, outcome.score, labels=np.arange(outcome.score.shape[1]))
 
@@ -119,6 +145,8 @@ COMMON = {
     "balanced_accuracy": lambda o: quiet(sk.balanced_accuracy_score, o.target, o.answer),
     "macro_f1": macro(sk.f1_score),
     "matthews": lambda o: quiet(sk.matthews_corrcoef, o.target, o.answer),
+    "cohen_kappa": lambda o: quiet(sk.cohen_kappa_score, o.target, o.answer),
+    "expected_calibration_error": calibration_error,
     "log_loss": log_loss,
 }
 
@@ -170,6 +198,13 @@ def test_metrics_of_several_labels_a_row(outcome, seed):
         "f1": macro(sk.f1_score),
         "precision": macro(sk.precision_score),
         "recall": macro(sk.recall_score),
+        "expected_calibration_error": calibration_error,
+        "jaccard": lambda o: quiet(sk.jaccard_score, o.target, o.answer, average="samples", zero_division=1),
+        "micro_jaccard": lambda o: (
+            quiet(sk.jaccard_score, o.target, o.answer, average="micro") if (o.target | o.answer).any() else math.nan
+        ),
+        "label_ranking_average_precision": lambda o: quiet(sk.label_ranking_average_precision_score, o.target, o.score),
+        "coverage_error": lambda o: quiet(sk.coverage_error, o.target, o.score),
         "subset_accuracy": lambda o: float((o.target == o.answer).all(axis=1).mean()),
         "hamming_loss": lambda o: quiet(sk.hamming_loss, o.target.ravel(), o.answer.ravel()),
         "roc_auc": one_against_rest(sk.roc_auc_score, needs_negative=True),
@@ -187,6 +222,11 @@ def test_metrics_of_numbers(outcome, seed):
         "mae": lambda o: quiet(sk.mean_absolute_error, o.target, o.score),
         "median_absolute_error": lambda o: quiet(sk.median_absolute_error, o.target, o.score),
         "mape": lambda o: quiet(sk.mean_absolute_percentage_error, o.target, o.score),
+        "smape": lambda o: float((2 * np.abs(o.score - o.target) / (np.abs(o.score) + np.abs(o.target))).mean()),
+        "explained_variance": lambda o: quiet(sk.explained_variance_score, o.target, o.score),
+        "max_error": lambda o: columns_mean(o, sk.max_error),
+        "pearson": lambda o: columns_mean(o, lambda target, score: scipy_stats.pearsonr(target, score)[0]),
+        "spearman": lambda o: columns_mean(o, lambda target, score: scipy_stats.spearmanr(target, score)[0]),
     }
     check(outcome, references, seed)
 
@@ -225,6 +265,36 @@ def test_roc_auc_and_average_precision_by_hand():
     assert METRICS.find("average_precision")(tied) == pytest.approx((1 / 1 + 2 / 3) / 2)
 
 
+def test_rank_correlation_and_largest_error_by_hand():
+    target, score = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([[10.0], [30.0], [20.0], [20.0]])
+    outcome = Outcome(target, score, score, ("x",))
+    # ranks 1 2 3 4 and 1 4 2.5 2.5: covariance 1.5, variances 5 and 4.5
+    assert METRICS.find("spearman")(outcome) == pytest.approx(1.5 / math.sqrt(5 * 4.5))
+    assert METRICS.find("max_error")(outcome) == 28
+    assert METRICS.find("smape")(Outcome(target * 0, target * 0, target * 0, ("x",))) == 0
+    assert METRICS.find("rmsle")(outcome) == pytest.approx(
+        math.sqrt(np.mean([math.log(11 / 2) ** 2, math.log(31 / 3) ** 2, math.log(21 / 4) ** 2, math.log(21 / 5) ** 2]))
+    )
+    assert math.isnan(METRICS.find("rmsle")(Outcome(target - 2, score, score, ("x",))))
+
+
+def test_calibration_error_by_hand():
+    # bins 1 … 15: .10 and .05 are in the 2nd and 1st, .95 and 1 in the 15th
+    outcome = binary([0, 1, 1, 0], [0.05, 0.10, 0.95, 1.0])
+    expected = (abs(0.05 - 0) + abs(0.10 - 1) + abs(0.95 + 1.0 - 1)) / 4
+    assert METRICS.find("expected_calibration_error")(outcome) == pytest.approx(expected)
+
+
+def test_rankings_of_labels_by_hand():
+    score = np.array([[0.9, 0.5, 0.5, 0.1], [0.1, 0.2, 0.3, 0.4]])
+    target = np.array([[0, 1, 0, 0], [0, 0, 0, 0]], np.uint8)
+    outcome = Outcome(target, score, (score > 0.5).astype(np.uint8), tuple("abcd"))
+    # the one true label shares the third place with another; a row without labels counts as ranked well
+    assert METRICS.find("label_ranking_average_precision")(outcome) == pytest.approx((1 / 3 + 1) / 2)
+    assert METRICS.find("coverage_error")(outcome) == (3 + 0) / 2
+    assert METRICS.find("jaccard")(outcome) == (0 + 1) / 2
+
+
 def test_what_does_not_exist_is_nan():
     only_no, only_yes = binary([0, 0], [0.1, 0.2]), binary([1, 1], [0.9, 0.8])
     for name in ("roc_auc", "average_precision", "precision", "recall", "f1"):
@@ -233,6 +303,11 @@ def test_what_does_not_exist_is_nan():
     assert METRICS.find("accuracy")(only_no) == 1
     constant = np.full((3, 1), 0.1)
     assert math.isnan(METRICS.find("r2")(Outcome(constant, constant + 1, constant + 1, ("x",))))
+    for name in ("pearson", "spearman", "explained_variance"):
+        assert math.isnan(METRICS.find(name)(Outcome(constant, constant + 1, constant + 1, ("x",)))), name
+    rising = np.arange(3.0)[:, None]
+    assert math.isnan(METRICS.find("pearson")(Outcome(rising, constant, constant, ("x",))))
+    assert math.isnan(METRICS.find("cohen_kappa")(only_no))
     zero = np.array([[0.0], [1.0]])
     assert math.isnan(METRICS.find("mape")(Outcome(zero, zero, zero, ("x",))))
 

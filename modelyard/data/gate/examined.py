@@ -30,11 +30,13 @@ class Subject:
     inputs: Sequence[Modality]
     targets: Sequence[Modality]
     """Unfitted modality objects, in the spec's order. `labelled` ones have names out of a closed list as values."""
+    extras: Sequence[Modality] = ()
+    """Columns that are neither and are kept beside the rows all the same, such as a sampler's weights."""
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
-        """Inputs, then targets."""
-        return (*self.inputs, *self.targets)
+        """Inputs, then targets, then extras."""
+        return (*self.inputs, *self.targets, *self.extras)
 
 
 @dataclass(frozen=True)

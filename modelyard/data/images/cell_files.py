@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import stat
-from pathlib import Path
 
 import fsspec
 
@@ -34,14 +34,15 @@ def load_bytes(path: str, folder: str, max_bytes: int, urls: bool) -> bytes:
         path, remote = f"{folder.rstrip('/')}/{path}", True
     if remote:
         return _fetch(path, max_bytes)
-    full = Path(folder, path)
+    full = os.path.join(folder, path)
     try:
-        found = full.stat()
+        found = os.stat(full)
         if not stat.S_ISREG(found.st_mode):
             raise DataError(f"{name} is {'a folder' if stat.S_ISDIR(found.st_mode) else 'not a plain file'}")
         if found.st_size > max_bytes:
             raise DataError(f"{name} has {found.st_size} bytes, more than the {max_bytes} allowed")
-        return full.read_bytes()
+        with open(full, "rb", buffering=0) as file:
+            return file.readall()
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file{f' in {short_name(folder)}' if folder else ''}") from error
     except OSError as error:

@@ -6,6 +6,7 @@ Legend: n readable rows, H height, W width, C channels.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,8 +21,9 @@ import pyarrow.compute as pc
 
 from modelyard.core.errors import DataError
 from modelyard.data.images.cell_files import load_bytes, short_name
-from modelyard.data.images.decode import ENDINGS, Frame, Header, decode, fit_pixels, is_image, look
-from modelyard.data.images.pixels import from_list, from_tensors, lay_out, recolour, tensor_shape
+from modelyard.data.images.decode import ENDINGS, Header, decode, is_image, look
+from modelyard.data.images.frame import Frame, fit_pixels
+from modelyard.data.images.pixels import NOT_NUMBERS, from_list, from_tensors, lay_out, recolour, tensor_shape
 
 __all__ = ["Found", "Origin", "Proposal", "is_array", "propose", "read_images", "share_of_images"]
 
@@ -36,7 +38,9 @@ _BYTES_PER_PIXEL = 8
 """No sane encoding takes more: 16 bit in four channels."""
 _BLOCK = 16
 """Images a thread takes at a time."""
-_WORTH_A_THREAD = 0.0005
+_TRIED = 4
+"""Images that are timed before threads are started."""
+_WORTH_A_THREAD = 0.0002
 """Seconds an image must take: tiny ones mostly hold the interpreter's lock, and threads slow them down."""
 
 
@@ -61,8 +65,8 @@ class Found:
     """(n, H, W, C)."""
     problems: Mapping[int, str]
     """Position → what is wrong."""
-    converted: Counter[str] = field(default_factory=Counter)
-    """What was converted on the way → how many images."""
+    notes: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Position → what was converted on the way, for readable rows of which something was."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +86,15 @@ def share_of_images(values: pa.Array) -> tuple[float, str]:
     """Say which part of a sample without nulls is encoded images or their paths, and what they are in words."""
     kind = values.type
     if _is_text(kind):
-        endings = [_ending(value) in ENDINGS for value in values.to_pylist()]
-        return sum(endings) / len(endings), "paths of images"
+        anywhere = "(?i)(?:" + "|".join(re.escape(ending) for ending in sorted(ENDINGS)) + ")"
+        candidates = values.filter(pc.match_substring_regex(values, anywhere)).to_pylist()
+        return sum(_ending(value) in ENDINGS for value in candidates) / len(values), "paths of images"
     if _is_binary(kind):
         known = [is_image(value) for value in values.to_pylist()]
         return sum(known) / len(known), "encoded images"
-    if pa.types.is_struct(kind) and {"bytes", "path"} & {part.name for part in kind}:
+    if _is_file_struct(kind):
         known = []
-        for value in values.to_pylist():
+        for value in _file_struct(values).to_pylist():
             content, path = value.get("bytes"), value.get("path")
             known.append(is_image(content) if isinstance(content, bytes) else _ending(path) in ENDINGS)
         return sum(known) / len(known), "encoded images or their paths"
@@ -109,6 +114,23 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(variable or pa.types.is_fixed_size_binary(kind))
 
 
+def _is_file_struct(kind: pa.DataType) -> bool:
+    """Whether values are structs of bytes and a path, or of one of these, as Hugging Face datasets store images."""
+    if not pa.types.is_struct(kind):
+        return False
+    named = [part.type for part in kind if part.name in ("bytes", "path")]
+    return bool(named) and all(_is_text(part) or _is_binary(part) or pa.types.is_null(part) for part in named)
+
+
+def _file_struct(values: pa.Array) -> pa.Array:
+    """Return structs of bytes and path alone: what else stands beside them may be no Python value."""
+    if not _is_file_struct(values.type):
+        return values
+    fields = [part for part in values.type if part.name in ("bytes", "path")]
+    parts = [pc.struct_field(values, part.name) for part in fields]
+    return pa.StructArray.from_arrays(parts, fields=fields, mask=values.is_null())
+
+
 def is_array(kind: pa.DataType) -> bool:
     """Say whether values of this type are pixels themselves, not encoded and not paths."""
     return tensor_shape(kind) is not None or _is_list(kind)
@@ -116,6 +138,13 @@ def is_array(kind: pa.DataType) -> bool:
 
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _holds_numbers(kind: pa.DataType) -> bool:
+    """Whether lists, possibly of lists, hold numbers or nothing."""
+    while _is_list(kind) or pa.types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_null(kind) or tensor_shape(pa.list_(kind, 1)))
 
 
 def propose(values: pa.Array, origin: Origin, sides: tuple[int, int] | None = None) -> Proposal | None:
@@ -127,7 +156,10 @@ def propose(values: pa.Array, origin: Origin, sides: tuple[int, int] | None = No
         sides: Height and width when they are settled, so that flat lists of numbers tell their channels.
     """
     shape = tensor_shape(values.type)
+    values = _file_struct(values)
     if shape is None and _is_list(values.type):
+        if not _holds_numbers(values.type):
+            return None
         pixels = (from_list(item.as_py())[0] for item in values if item.is_valid)
         shape = next((found.shape for found in pixels if found is not None), None)
         if shape is None:
@@ -185,8 +217,14 @@ def read_images(values: pa.Array, frame: Frame, origin: Origin) -> Found:
         if flat and lengths[0].as_py() and tensor_shape(pa.list_(values.type.value_type, 1)):
             size = lengths[0].as_py()
             return _read_tensors(pa.FixedSizeListArray.from_arrays(values.flatten(), size), (size,), frame)
-        return _read_lists(values, frame)
-    return _read_encoded(values, frame, origin)
+        return _read_lists(values, frame) if _holds_numbers(values.type) else _no_images(values, NOT_NUMBERS, frame)
+    return _read_encoded(_file_struct(values), frame, origin)
+
+
+def _no_images(values: pa.Array, what: str, frame: Frame) -> Found:
+    """Every value is the same problem."""
+    present = np.flatnonzero(np.asarray(values.is_valid()))
+    return Found(present[:0], np.empty((0, *frame.shape), np.uint8), dict.fromkeys(present.tolist(), what))
 
 
 def _wanted(frame: Frame) -> str:
@@ -262,9 +300,9 @@ def _read_encoded(values: pa.Array, frame: Frame, origin: Origin) -> Found:
 
     _in_threads(len(values), work)
     positions = np.flatnonzero(present)
-    converted = Counter(note for row in notes for note in row)
     complete = len(positions) == len(values)
-    return Found(positions, pixels if complete else pixels[positions], dict(sorted(problems.items())), converted)
+    noted = {row: said for row, said in enumerate(notes) if said}
+    return Found(positions, pixels if complete else pixels[positions], dict(sorted(problems.items())), noted)
 
 
 def _decode(content: bytes, name: str, frame: Frame, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
@@ -283,8 +321,12 @@ def _content(value: pa.Scalar, origin: Origin) -> tuple[bytes | None, str]:
     Raises:
         DataError: Its file cannot be read, or it is no kind of value that has one.
     """
-    item, name = value.as_py(), ""
-    if isinstance(item, dict) and {"bytes", "path"} & item.keys():  # as Hugging Face datasets store images
+    expected = f"({value.type}); expected an image file's path, its bytes, or an array of pixels"
+    try:
+        item, name = value.as_py(), ""
+    except (OverflowError, ValueError) as error:  # a moment before the year 1 or after 9999, text that is not UTF-8
+        raise DataError(f"got a value that cannot be shown {expected}") from error
+    if isinstance(item, dict) and {"bytes", "path"} & item.keys():
         name = str(item.get("path") or "")
         item = item["bytes"] if item.get("bytes") is not None else item.get("path")
     if item is None or isinstance(item, bytes):
@@ -293,7 +335,7 @@ def _content(value: pa.Scalar, origin: Origin) -> tuple[bytes | None, str]:
         return load_bytes(item, origin.folder, origin.max_pixels * _BYTES_PER_PIXEL, origin.urls), item
     shown = repr(item)
     shown = shown if len(shown) <= 60 else f"{shown[:57]}…"
-    raise DataError(f"got {shown} ({value.type}); expected an image file's path, its bytes, or an array of pixels")
+    raise DataError(f"got {shown} {expected}")
 
 
 def _in_threads(count: int, work: Callable[[int], None]) -> None:
@@ -303,11 +345,14 @@ def _in_threads(count: int, work: Callable[[int], None]) -> None:
         for row in range(start, min(start + _BLOCK, count)):
             work(row)
 
+    tried = min(_TRIED, count)
     started = time.perf_counter()
-    block(0)
-    starts = range(_BLOCK, count, _BLOCK)
+    for row in range(tried):
+        work(row)
+    slow = time.perf_counter() - started > tried * _WORTH_A_THREAD
+    starts = range(tried, count, _BLOCK)
     threads = min(os.cpu_count() or 1, len(starts))
-    if threads > 1 and time.perf_counter() - started > _BLOCK * _WORTH_A_THREAD:
+    if threads > 1 and slow:
         with ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(block, starts):
                 pass

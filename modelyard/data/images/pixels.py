@@ -11,11 +11,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["claim_arrays", "from_list", "from_tensors", "lay_out", "recolour", "tensor_shape", "to_bytes"]
+__all__ = [
+    "NOT_NUMBERS",
+    "claim_arrays",
+    "from_list",
+    "from_tensors",
+    "lay_out",
+    "recolour",
+    "tensor_shape",
+    "to_bytes",
+]
 
 Pixels = npt.NDArray[np.uint8]
 
 _EXPECTED = "whole numbers from 0 to 255 or fractions from 0 to 1 expected"
+NOT_NUMBERS = f"a list that holds other things than numbers; {_EXPECTED}"
+"""What is wrong with a list of anything else."""
 _CHANNELS = (1, 2, 3, 4)
 _LUMINANCE = np.array([19595, 38470, 7471], np.uint32)
 """ITU-R BT.601 weights of red, green and blue in units of 2⁻¹⁶, adding up to 65536."""
@@ -117,7 +128,7 @@ def from_list(value: Any) -> tuple[Pixels | None, str]:
     if numbers.size == 0:
         return None, "an empty list"
     if numbers.dtype.kind not in "biuf":
-        return None, f"a list that holds other things than numbers; {_EXPECTED}"
+        return None, NOT_NUMBERS
     pixels, problems = to_bytes(numbers[None])
     return (None, problems[0]) if problems else (pixels[0], "")
 

@@ -148,6 +148,20 @@ class Modality(ABC):
         """Learn from one chunk of the training split's read values (nulls possible). Called once a chunk, in order."""
 
     @abstractmethod
+    def partial_state(self) -> State:
+        """Return what `partial_fit` has gathered so far, so that an interrupted fit can be taken up again."""
+
+    @abstractmethod
+    def restore_partial(self, state: State) -> None:
+        """Take up, in a new object of the same settings, the fit whose `partial_state` this is.
+
+        The further chunks then lead to the same `state()`, bit for bit, as if there had been no interruption.
+
+        Raises:
+            DataError: The state is not one of this modality's, or it is damaged.
+        """
+
+    @abstractmethod
     def finish_fit(self) -> None:
         """Conclude what `partial_fit` gathered. Afterwards the modality encodes.
 
@@ -189,6 +203,19 @@ class Modality(ABC):
                 modality is called, and gets the matrix of the whole group.
             draw: Where the batch stands in training, to augment by; None outside training: no augmentation.
         """
+
+    def from_stored(self, parts: Mapping[str, Column]) -> pa.Array:
+        """The inverse of `encode`, for modalities that encode before they are fitted; missing values come back as what
+        was stored for them."""
+        raise NotImplementedError(f"{self.name} does not encode before it is fitted")
+
+    def remarks(self, values: pa.Array) -> Mapping[int, str]:
+        """Say what `encode` will not do justice to among read values that are not missing: position → remark.
+
+        A remark opens with its kind; a colon and details may follow (`"not seen in training: 'purple'"`), so that
+        remarks of one kind can be counted together.
+        """
+        return {}
 
     # -- as a target ----------------------------------------------------------------------------------------------
 

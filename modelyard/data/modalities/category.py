@@ -16,6 +16,8 @@ from modelyard.core.errors import DataError
 from modelyard.data.kinds import Categories
 from modelyard.data.modalities import guessing
 from modelyard.data.modalities.base import Column, Draw, Guess, Modality, Reading, Shown, State
+from modelyard.data.modalities.partial import packed, unpacked
+from modelyard.data.modalities.reading import quote
 from modelyard.data.modalities.restoring import checked, require_state
 from modelyard.data.modalities.streaming import Counts
 from modelyard.data.modalities.vocabulary import Vocabulary, VocabularySettings, VocabularyState, canonical
@@ -88,6 +90,17 @@ class Category(Modality):
             )
         self._vocabulary = found
 
+    def partial_state(self) -> State:
+        """Return the counts so far as a file."""
+        about = {"rows": np.array([self._rows, self._missing])}
+        return packed("category", {"counts": self._counts.save(), "about": about})
+
+    def restore_partial(self, state: State) -> None:
+        """Take over counts."""
+        parts = unpacked("category", state, self.column)
+        self._counts.load(parts["counts"])
+        self._rows, self._missing = parts["about"]["rows"].tolist()
+
     def state(self) -> State:
         """Return the known values with their counts."""
         return State(self._fitted().learned.model_dump())
@@ -121,6 +134,12 @@ class Category(Modality):
         ids[values.is_null().to_numpy(zero_copy_only=False)] = _MISSING
         self.unknown_rows += int((ids == _UNKNOWN).sum())
         return {"": ids.astype(np.int32)[:, None]}
+
+    def remarks(self, values: pa.Array) -> dict[int, str]:
+        """Name the values that training did not hold."""
+        unknown = np.flatnonzero((self._fitted().index(values) < 0) & np.asarray(values.is_valid()))
+        names = values.take(pa.array(unknown)).to_pylist()
+        return {at: f"not seen in training: {quote(name)}" for at, name in zip(unknown.tolist(), names, strict=True)}
 
     def collate(self, parts: Mapping[str, Column], draw: Draw | None) -> dict[str, Tensor]:
         """Return `categories`, int64 (B, 1)."""

@@ -6,6 +6,7 @@ A claim of at most 0.1 says that the column is better not used as an input.
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -68,16 +69,16 @@ def text(values: pa.Array, column: str) -> Guess | None:
 
 def labels(values: pa.Array, column: str) -> Guess | None:
     """Claim a column for `labels`: lists, lists written as text, and short values that recombine around a separator."""
-    values = flat(values)
-    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type):
-        inner = flat(values.flatten())
+    plain = flat(values)
+    if pa.types.is_list(plain.type) or pa.types.is_large_list(plain.type) or pa.types.is_fixed_size_list(plain.type):
+        inner = flat(plain.flatten())
         if not len(inner) or pa.types.is_floating(inner.type) or as_text(inner)[1]:
             return None
         different = pc.count_distinct(inner).as_py()
         score = 0.95 if different <= max(20, len(inner) // 2) else 0.4
         return Guess(score, f"lists of {_count(different, 'different label')} in {_count(len(values), 'row')}")
     facts = _Facts.of(values, column)
-    if facts is None or not is_text(values.type) or facts.numbers is not None or facts.present_texts is None:
+    if facts is None or not is_text(plain.type) or facts.numbers is not None or facts.present_texts is None:
         return None
     texts = facts.present_texts
     listed = _share(pc.match_substring_regex(texts, r"^\[.*\]$"))
@@ -105,6 +106,17 @@ class _Facts:
 
     @classmethod
     def of(cls, values: pa.Array, column: str, missing: tuple[str, ...] = MISSING) -> _Facts | None:
+        """Look at a column; the modalities that are asked about it one after the other share what is found."""
+        global _latest
+        latest = _latest
+        if latest is not None and latest[0]() is values and latest[1:3] == (column, missing):
+            return latest[3]
+        facts = cls._of(values, column, missing)
+        _latest = weakref.ref(values), column, missing, facts
+        return facts
+
+    @classmethod
+    def _of(cls, values: pa.Array, column: str, missing: tuple[str, ...]) -> _Facts | None:
         values = flat(values)
         texts, problems = as_text(values)
         facts = cls(column, len(values), values, None if problems else present_text(texts, missing))
@@ -142,7 +154,10 @@ class _Facts:
         texts = self.present_texts
         attempts: list[tuple[str, list[str]]] = [(".", []), (",", [])]
         attempts += [(".", [sign]) for sign in _CURRENCIES if _share(pc.match_substring(texts, sign)) >= _ENOUGH]
+        head, allowed = texts[: len(texts) // 10], (1 - _ENOUGH) * len(texts) + 1
         for decimal, strip in attempts:
+            if np.isnan(parse(head, decimal, strip)).sum() > allowed:
+                continue  # whatever the others are, too few can be numbers
             found = parse(texts, decimal, strip)
             if np.isfinite(found).mean() >= _ENOUGH:
                 settings = {**({"decimal": decimal} if decimal != "." else {}), **({"strip": strip} if strip else {})}
@@ -281,3 +296,6 @@ def _share(mask: pa.Array) -> float:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+_latest: tuple[weakref.ref[pa.Array], str, tuple[str, ...], _Facts | None] | None = None

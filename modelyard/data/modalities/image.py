@@ -11,22 +11,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor
 
 from modelyard.core.errors import BundleError, DataError
 from modelyard.data.images.augment import Augment, augment
-from modelyard.data.images.decode import Frame, encode_png
+from modelyard.data.images.decode import encode_png
+from modelyard.data.images.frame import Frame
 from modelyard.data.images.image_values import Origin, Proposal, is_array, propose, read_images, share_of_images
 from modelyard.data.images.pixels import claim_arrays, tensor_shape
 from modelyard.data.kinds import Image as ImageInput
 from modelyard.data.modalities.base import Column, Draw, Guess, Modality, Reading, Shown, State
+from modelyard.data.modalities.partial import refusal
+from modelyard.data.modalities.restoring import Checked
 from modelyard.spec.settings import Settings
 
 __all__ = ["Image", "ImageSettings"]
@@ -92,6 +95,15 @@ class ImageSettings(Settings):
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
 
+class _Partial(Checked):
+    images: int
+    missing: int
+    totals: Annotated[list[int], Field(min_length=3, max_length=3)]
+    squares: Annotated[list[int], Field(min_length=3, max_length=3)]
+    shape: Annotated[list[int], Field(min_length=3, max_length=3)] | None
+    converted: dict[str, int]
+
+
 class Image(Modality):
     """A column of pictures. Read values are FixedSizeList<uint8>[H·W·C], stored columns uint8 (n, H, W, C).
 
@@ -115,6 +127,11 @@ class Image(Modality):
         self._totals, self._squares = [0, 0, 0], [0, 0, 0]
         self._converted: Counter[str] = Counter()
         self._scale = self._offset = torch.empty(0)
+
+    @property
+    def shape(self) -> Shape | None:
+        """Height, width and channels of a read value; None until settings, an inspection or the first values say."""
+        return self._shape
 
     # -- before training ------------------------------------------------------------------------------------------
 
@@ -164,17 +181,19 @@ class Image(Modality):
             return Reading(pa.nulls(len(values), _list_type((0, 0, 0))), self._unsized(values, origin))
         frame = Frame(*self._shape, self.settings.resize, self.settings.background)
         found = read_images(values, frame, origin)
-        self._converted.update(found.converted)
+        self._converted.update(note for said in found.notes.values() for note in said)
+        notes = {row: "; ".join(said) for row, said in found.notes.items()}
         kind = _list_type(self._shape)
         if len(found.positions) == len(values):
             flat = pa.array(np.ascontiguousarray(found.pixels).reshape(-1))
-            return Reading(pa.FixedSizeListArray.from_arrays(flat, type=kind), found.problems)
+            return Reading(pa.FixedSizeListArray.from_arrays(flat, type=kind), found.problems, notes)
         spread = np.zeros((len(values), kind.list_size), np.uint8)
         spread[found.positions] = found.pixels.reshape(len(found.positions), kind.list_size)
         missing = np.ones(len(values), bool)
         missing[found.positions] = False
         flat = pa.array(spread.reshape(-1))
-        return Reading(pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(missing)), found.problems)
+        values = pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(missing))
+        return Reading(values, found.problems, notes)
 
     def _unsized(self, values: pa.Array, origin: Origin) -> Mapping[int, str]:
         """Say what is wrong with each of these values, none of which tells a size."""
@@ -251,6 +270,23 @@ class Image(Modality):
         self._scale = torch.from_numpy((1 / (255 * std)).astype(np.float32)).repeat(self._shape[1])
         self._offset = torch.from_numpy((-mean / std).astype(np.float32)).repeat(self._shape[1])
 
+    def partial_state(self) -> State:
+        """Return size, counts and totals so far."""
+        counts: dict[str, Any] = {"images": self._images, "missing": self._missing, "totals": [*self._totals]}
+        counts |= {"squares": [*self._squares], "shape": self._shape and [*self._shape]}
+        return State({**counts, "converted": dict(self._converted)})
+
+    def restore_partial(self, state: State) -> None:
+        """Take over size, counts and totals; see the base class."""
+        try:
+            found = _Partial.model_validate(state.json)
+        except ValidationError as error:
+            raise refusal(self.column, str(error)) from error
+        self._images, self._missing = found.images, found.missing
+        self._totals, self._squares = list(found.totals), list(found.squares)
+        self._shape = None if found.shape is None else (found.shape[0], found.shape[1], found.shape[2])
+        self._converted = Counter(found.converted)
+
     def state(self) -> State:
         """Return size, channels, and each channel's mean and deviation on a scale of 0 to 1."""
         (H, W, C), (mean, std) = self._fitted()
@@ -291,6 +327,12 @@ class Image(Modality):
         present = np.asarray(values.is_valid())
         full[present] = values.flatten().to_numpy().reshape(int(present.sum()), kind.list_size)
         return full
+
+    def from_stored(self, parts: Mapping[str, Column]) -> pa.Array:
+        """Return stored pixels as read values."""
+        assert self._shape is not None, "the size is known once images were read"
+        pixels = np.asarray(parts["pixels"], np.uint8)
+        return pa.FixedSizeListArray.from_arrays(pa.array(pixels.reshape(-1)), type=_list_type(self._shape))
 
     def collate(self, parts: Mapping[str, Column], draw: Draw | None) -> dict[str, Tensor]:
         """Return `NAME.pixels`: float32 (B, C, H, W), channels last in memory; augmented when there is a draw."""

@@ -19,6 +19,7 @@ from modelyard.core.errors import DataError
 from modelyard.data.kinds import Numbers
 from modelyard.data.modalities import guessing
 from modelyard.data.modalities.base import Column, Draw, Guess, Modality, Reading, Shown, State
+from modelyard.data.modalities.partial import packed, unpacked
 from modelyard.data.modalities.reading import as_text, flat, is_text, present_text, quote
 from modelyard.data.modalities.restoring import checked, require_state
 from modelyard.data.modalities.streaming import Counts
@@ -26,6 +27,7 @@ from modelyard.data.modalities.vocabulary import Vocabulary, VocabularySettings,
 
 __all__ = ["Labels", "LabelsSettings"]
 
+_NAMED = 5
 _SEPARATORS = ("|", ";", ",")
 _ITEM = re.compile(r"""\s*(?:'([^'\\]*)'|"([^"\\]*)"|([^\s,'"\[\]]+))\s*(,|$)""")
 
@@ -125,6 +127,17 @@ class Labels(Modality):
             )
         self._vocabulary = found
 
+    def partial_state(self) -> State:
+        """Return the counts so far as a file."""
+        about = {"rows": np.array([self._rows, self._missing])}
+        return packed("labels", {"counts": self._counts.save(), "about": about})
+
+    def restore_partial(self, state: State) -> None:
+        """Take over counts."""
+        parts = unpacked("labels", state, self.column)
+        self._counts.load(parts["counts"])
+        self._rows, self._missing = parts["about"]["rows"].tolist()
+
     def state(self) -> State:
         """Return the known labels with their counts."""
         return State(self._fitted().learned.model_dump())
@@ -162,6 +175,16 @@ class Labels(Modality):
             held = np.column_stack([held, missing.astype(np.float32)])
         return {"": held}
 
+    def remarks(self, values: pa.Array) -> dict[int, str]:
+        """Name the labels that training did not hold; they are left out."""
+        rows, found = self._found(values)
+        names: dict[int, list[str]] = {}
+        unknown = np.flatnonzero(found < 0)
+        labels = values.flatten().take(pa.array(unknown)).to_pylist()
+        for row, name in zip(rows[unknown].tolist(), labels, strict=True):
+            names.setdefault(row, []).append(quote(name))
+        return {row: f"not seen in training: {', '.join(listed[:_NAMED])}" for row, listed in names.items()}
+
     def collate(self, parts: Mapping[str, Column], draw: Draw | None) -> dict[str, Tensor]:
         """Return `numbers`, float32 (B, width)."""
         return {"numbers": torch.from_numpy(np.require(parts[""], np.float32, ["C", "W"]))}
@@ -173,14 +196,16 @@ class Labels(Modality):
         return held
 
     def _held(self, values: pa.Array, kind: type[np.generic]) -> npt.NDArray[Any]:
-        vocabulary = self._fitted()
-        sizes = np.asarray(pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False), np.int64)
-        rows = np.repeat(np.arange(len(values)), sizes)
-        found = vocabulary.index(values.flatten())
-        held = np.zeros((len(values), len(vocabulary)), kind)
+        rows, found = self._found(values)
+        held = np.zeros((len(values), len(self._fitted())), kind)
         held[rows[found >= 0], found[found >= 0]] = 1
         self.unknown_labels += int((found < 0).sum())
         return held
+
+    def _found(self, values: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the row of each label, and its place among the known ones, −1 when it is none of them."""
+        sizes = np.asarray(pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False), np.int64)
+        return np.repeat(np.arange(len(values)), sizes), self._fitted().index(values.flatten())
 
     def decode_target(self, targets: npt.NDArray[Any]) -> pa.Array:
         """Return the names of the labels marked 1 in (rows, L), a list a row; null for a row of −1."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from modelyard.data.modalities import cutting
 
 __all__ = ["Ints", "KeyIndex", "pack", "parts_of", "rows_with", "unpack", "windows"]
 
 Ints = npt.NDArray[np.int64]
 
-_AT_ONCE = 4_000_000  # characters
+_AT_ONCE = 4_000_000  # bytes
 
 
 class KeyIndex:
@@ -32,13 +34,9 @@ class KeyIndex:
         return np.asarray(rows[hit] * size + self._ids[at[hit]], np.int64)
 
 
-def parts_of(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Cut rows into parts of a bounded number of characters."""
-    if not len(texts):
-        return []
-    part = np.cumsum([len(text) for text in texts]) // _AT_ONCE
-    edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(texts)]
-    return list(pairwise(edges))
+def parts_of(texts: pa.Array) -> list[pa.Array]:
+    """Cut rows into parts of a bounded size."""
+    return cutting.parts_of(texts, _AT_ONCE)
 
 
 def windows(ids: Ints, low: int, high: int, bits: int, space: npt.NDArray[np.bool_] | None = None) -> tuple[Ints, Ints]:

@@ -8,47 +8,27 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import pairwise, repeat
 from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from pydantic import Field
 
 from modelyard.core.errors import BundleError, DataError
 from modelyard.data.modalities.base import Ragged
 from modelyard.data.modalities.ngram_keys import Ints, KeyIndex, pack, parts_of, rows_with, unpack, windows
+from modelyard.data.modalities.ngram_words import BREAK, joined_words, normal, words_of
+from modelyard.data.modalities.partial import Arrays, load_texts, save_texts
 from modelyard.data.modalities.restoring import Checked, Written, checked, require_state
 from modelyard.data.modalities.streaming import KeyCounts
 
-__all__ = ["LONGEST_CHARACTERS", "LONGEST_WORDS", "NgramModel", "analyze"]
+__all__ = ["LONGEST_CHARACTERS", "LONGEST_WORDS", "NgramModel"]
 
 _WORD_BITS, _CHARACTER_BITS = 21, 12
 LONGEST_WORDS, LONGEST_CHARACTERS = 63 // _WORD_BITS, 63 // _CHARACTER_BITS
-_BREAK = "\0"  # stands between two texts
-
-# Scripts that are written without spaces; each of their characters is a word (the blocks of `tokens.UNSPACED`).
-_UNSPACED = (
-    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0edf\u1000-\u109f\u1780-\u17d3\u2e80-\u2fd5\u3005-\u3007\u3021-\u3029\u3038-\u303b"
-    "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U0001b000-\U0001b16f\U00020000-\U000323af"
-)
-_MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
-_LETTERS = rf"(?:[^\W\d_{_UNSPACED}]++[{_MARKS}]*+)++"
-_TOKEN = re.compile(rf"{_BREAK}|[{_UNSPACED}]|{_LETTERS}(?:['’]{_LETTERS})*+|\d++")
-
-
-def analyze(text: str, lowercase: bool = True) -> list[str]:
-    """Cut a text into the words that n-grams are made of; signs between them are left out."""
-    return _TOKEN.findall(_normal([text], lowercase))
-
-
-def _normal(texts: Sequence[str], lowercase: bool) -> str:
-    """Normalise texts (NFKC, lower case) and join them around the break."""
-    joined = unicodedata.normalize("NFKC", _BREAK.join(text.replace(_BREAK, " ") for text in texts))
-    return joined.lower() if lowercase else joined
 
 
 class _StoredNgrams(Checked):
@@ -93,9 +73,9 @@ class NgramModel:
         self.empty_rows = 0
         self.approximate = False
         self._stored = _StoredNgrams(words=[], word_rows=[], characters=[], character_rows=[])
-        self._word_ids: dict[str, int] = {_BREAK: -1}
+        self._word_ids: dict[str, int] = {BREAK: -1}
         self._character_ids = np.zeros(0x110000, np.int16)
-        self._character_ids[ord(_BREAK)] = -1
+        self._character_ids[ord(BREAK)] = -1
         self._characters_known: list[str] = []
         self._word_counts, self._character_counts = KeyCounts(), KeyCounts()
         self._word_index = self._character_index = KeyIndex(np.empty(0, np.int64), 0)
@@ -103,23 +83,22 @@ class NgramModel:
 
     # -- learning -------------------------------------------------------------------------------------------------
 
-    def learn(self, texts: Sequence[str]) -> None:
+    def learn(self, texts: pa.Array) -> None:
         """Count in how many of these texts each n-gram occurs."""
-        for start, stop in parts_of(texts):
-            self.rows += stop - start
-            stream = _normal(texts[start:stop], self.lowercase)
-            tokens = _TOKEN.findall(stream)
+        for part in parts_of(texts):
+            self.rows += len(part)
             if self.words is not None:
-                self._learn_words(tokens)
-                self._word_counts.add(*rows_with(*self._word_windows(tokens)))
+                words, rows = words_of(part, self.lowercase)
+                self._learn_words(words.dictionary.to_pylist())
+                self._word_counts.add(*rows_with(*self._word_windows(words, rows)))
             if self.characters is not None:
-                characters = self._character_stream(stream, tokens)
+                characters = self._character_stream(part)
                 self._learn_characters(characters)
                 self._character_counts.add(*rows_with(*self._character_windows(characters)))
 
     def _learn_words(self, tokens: list[str]) -> None:
         known = self._word_ids
-        for token in dict.fromkeys(tokens):
+        for token in tokens:
             if token not in known:
                 if len(known) >= 1 << _WORD_BITS:
                     self.approximate = True
@@ -133,6 +112,26 @@ class NgramModel:
         for character in new[:room]:
             self._characters_known.append(character)
             self._character_ids[ord(character)] = len(self._characters_known)
+
+    def save_partial(self) -> dict[str, Arrays]:
+        """Return what `learn` has gathered, for `load_partial`."""
+        return {
+            "words": save_texts(list(self._word_ids)[1:]),
+            "characters": save_texts(self._characters_known),
+            "word_counts": self._word_counts.save(),
+            "character_counts": self._character_counts.save(),
+            "about": {"rows": np.array([self.rows]), "approximate": np.array([self.approximate])},
+        }
+
+    def load_partial(self, saved: Mapping[str, Arrays]) -> None:
+        """Go on where `save_partial` was called."""
+        self._word_ids = {BREAK: -1} | {word: at + 1 for at, word in enumerate(load_texts(saved["words"]))}
+        self._characters_known = load_texts(saved["characters"])
+        for at, character in enumerate(self._characters_known):
+            self._character_ids[ord(character)] = at + 1
+        self._word_counts.load(saved["word_counts"])
+        self._character_counts.load(saved["character_counts"])
+        self.rows, self.approximate = int(saved["about"]["rows"][0]), bool(saved["about"]["approximate"][0])
 
     def finish(self) -> None:
         """Keep the n-grams that occur in most texts.
@@ -148,8 +147,8 @@ class NgramModel:
                 f"column {self.column!r} has no n-gram that occurs in at least {self.min_count} of the {self.rows} "
                 "training texts; lower min_count, or leave the column out"
             )
-        words = [_BREAK, *list(self._word_ids)[1:]]
-        characters = [_BREAK, *self._characters_known]
+        words = [BREAK, *list(self._word_ids)[1:]]
+        characters = [BREAK, *self._characters_known]
         self._take(
             _StoredNgrams(
                 words=[" ".join(words[at] for at in unpack(key, _WORD_BITS)) for key in word_keys.tolist()],
@@ -172,14 +171,14 @@ class NgramModel:
     def _take(self, stored: _StoredNgrams) -> None:
         """Number the words and characters that known n-grams are made of, and prepare the search."""
         self._stored = stored
-        self._word_ids = {_BREAK: -1}
+        self._word_ids = {BREAK: -1}
         parts = [term.split(" ") for term in stored.words]
         for part in parts:
             for token in part:
                 self._word_ids.setdefault(token, len(self._word_ids))
         self._characters_known = list(dict.fromkeys("".join(stored.characters)))
         self._character_ids = np.zeros(0x110000, np.int16)
-        self._character_ids[ord(_BREAK)] = -1
+        self._character_ids[ord(BREAK)] = -1
         for at, character in enumerate(self._characters_known):
             self._character_ids[ord(character)] = at + 1
         word_keys = [pack([self._word_ids[token] for token in part], _WORD_BITS) for part in parts]
@@ -231,7 +230,7 @@ class NgramModel:
         )
         low, high = sizes or (0, -1)
         require_state(all(low <= len(part) <= high for part in parts), column, "n-grams of another length than is set")
-        require_state(not any(_BREAK in term for term in terms), column, "n-grams that hold a null character")
+        require_state(not any(BREAK in term for term in terms), column, "n-grams that hold a null character")
         falling = all(before >= after for before, after in pairwise(counts))
         require_state(
             falling and (not counts or counts[0] <= rows), column, "counts that do not fall, or exceed the rows"
@@ -244,9 +243,9 @@ class NgramModel:
 
     # -- encoding -------------------------------------------------------------------------------------------------
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Ragged]:
+    def encode(self, texts: pa.Array) -> dict[str, Ragged]:
         """Return `ids` (int32, rising within a row) and `weights` (float32); a text without a known n-gram is empty."""
-        found = [self._encode(texts[start:stop]) for start, stop in parts_of(texts)]
+        found = [self._encode(part) for part in parts_of(texts)]
         sizes = np.concatenate([np.empty(0, np.int64), *(part[0] for part in found)])
         ids = np.concatenate([np.empty(0, np.int32), *(part[1] for part in found)])
         weights = np.concatenate([np.empty(0, np.float32), *(part[2] for part in found)])
@@ -254,16 +253,20 @@ class NgramModel:
         offsets = np.r_[0, np.cumsum(sizes)].astype(np.int64)
         return {"ids": Ragged(ids, offsets), "weights": Ragged(weights, offsets)}
 
-    def _encode(self, texts: Sequence[str]) -> tuple[Ints, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        stream = _normal(texts, self.lowercase)
-        tokens = _TOKEN.findall(stream)
+    def remarks(self, texts: pa.Array) -> dict[int, str]:
+        """Say which texts hold no known n-gram; texts are without nulls."""
+        sizes = [self._encode(part)[0] for part in parts_of(texts)]
+        empty = np.flatnonzero(np.concatenate([np.empty(0, np.int64), *sizes]) == 0)
+        return dict.fromkeys(empty.tolist(), "no known n-gram")
+
+    def _encode(self, texts: pa.Array) -> tuple[Ints, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         pairs = []
         size = len(self._idf)
         if self.words is not None:
-            rows, keys = self._word_windows(tokens)
+            rows, keys = self._word_windows(*words_of(texts, self.lowercase))
             pairs.append(self._word_index.find(rows, keys, size))
         if self.characters is not None:
-            rows, keys = self._character_windows(self._character_stream(stream, tokens))
+            rows, keys = self._character_windows(self._character_stream(texts))
             pairs.append(self._character_index.find(rows, keys, size))
         found, counts = np.unique(np.concatenate(pairs), return_counts=True)
         rows, ids = found // size, found % size
@@ -272,14 +275,17 @@ class NgramModel:
             weights = weights / np.sqrt(np.bincount(rows, np.square(weights), len(texts)))[rows]
         return np.bincount(rows, minlength=len(texts)), ids.astype(np.int32), weights.astype(np.float32)
 
-    def _word_windows(self, tokens: list[str]) -> tuple[Ints, Ints]:
+    def _word_windows(self, words: pa.DictionaryArray, counts: Ints) -> tuple[Ints, Ints]:
         known = self._word_ids
-        ids = np.fromiter(map(known.get, tokens, repeat(0)), np.int64, len(tokens))
+        different = words.dictionary.to_pylist()
+        found = np.fromiter(map(known.get, different, repeat(0)), np.int64, len(different))
+        ids = np.insert(found[words.indices.to_numpy()], np.cumsum(counts)[:-1], -1)
         assert self.words is not None
         return windows(ids, *self.words, _WORD_BITS)
 
-    def _character_stream(self, stream: str, tokens: list[str]) -> str:
-        return f" {' '.join(tokens)} " if self.within_words else re.sub(r"\s+", " ", stream)
+    def _character_stream(self, texts: pa.Array) -> str:
+        stream = normal(texts.to_pylist(), self.lowercase)
+        return f" {joined_words(stream)} " if self.within_words else re.sub(r"\s+", " ", stream)
 
     def _character_windows(self, stream: str) -> tuple[Ints, Ints]:
         codes = np.frombuffer(stream.encode("utf-32-le"), np.uint32)

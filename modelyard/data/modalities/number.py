@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -16,8 +18,16 @@ from modelyard.core.errors import DataError
 from modelyard.data.kinds import Numbers
 from modelyard.data.modalities import guessing
 from modelyard.data.modalities.base import Column, Draw, Guess, Modality, Reading, Shown, State
-from modelyard.data.modalities.numerals import describe_unreadable, parse, typed
-from modelyard.data.modalities.reading import MISSING, as_text, flat, present_text
+from modelyard.data.modalities.numerals import (
+    describe_unreadable,
+    oddly_written,
+    parse,
+    plain_numbers,
+    typed,
+    without,
+)
+from modelyard.data.modalities.partial import packed, unpacked
+from modelyard.data.modalities.reading import MISSING, as_text, flat, is_text, present_text
 from modelyard.data.modalities.restoring import Checked, checked, require_state
 from modelyard.data.modalities.scaling import LARGEST, Scale, Scaler, fit_scaler, piece_edges, piecewise, signed_log
 from modelyard.data.modalities.streaming import Moments, Sample
@@ -95,8 +105,33 @@ class Number(Modality):
 
     def read(self, values: pa.Array, folder: str = "") -> Reading:
         """Return float64. Infinity, and what a 32-bit float cannot hold, is a problem; so is text that is no number."""
-        settings = self.settings
         values = flat(values)
+        settings = self.settings
+        if settings.decimal == "." and not settings.strip and not _sentinels(tuple(settings.missing)):
+            found = self._read_quickly(values)
+            if found is not None:
+                return found
+        return self._read_closely(values)
+
+    def _read_quickly(self, values: pa.Array) -> Reading | None:
+        """Read a column that is mostly plain numbers in one pass, and closely only what looks like none."""
+        numbers = plain_numbers(values)
+        if numbers is not None or not is_text(values.type):
+            return None if numbers is None else Reading(numbers)
+        odd = oddly_written(values)
+        positions = np.flatnonzero(odd)
+        if not 0 < len(positions) <= len(values) // 4:
+            return None
+        numbers = plain_numbers(without(values, odd))
+        if numbers is None:
+            return None
+        found = self._read_closely(values.take(pa.array(positions)))
+        if found.values.null_count < len(positions):
+            numbers = pc.replace_with_mask(numbers, pa.array(odd), found.values)
+        return Reading(numbers, {int(positions[at]): reason for at, reason in found.problems.items()})
+
+    def _read_closely(self, values: pa.Array) -> Reading:
+        settings = self.settings
         problems: dict[int, str] = {}
         numbers = typed(values)
         if numbers is None:
@@ -106,8 +141,7 @@ class Number(Modality):
             unread = np.flatnonzero(np.isnan(numbers) & texts.is_valid().to_numpy(zero_copy_only=False))
             for at, text in zip(unread, texts.take(pa.array(unread)).to_pylist(), strict=True):
                 problems[int(at)] = describe_unreadable(text, settings.decimal)
-        sentinels = parse(pa.array(settings.missing, pa.string()))
-        for sentinel in sentinels[np.isfinite(sentinels)]:
+        for sentinel in _sentinels(tuple(settings.missing)):
             numbers[numbers == sentinel] = np.nan
         for at in np.flatnonzero(np.abs(numbers) > LARGEST):
             what = "is not a finite number" if np.isinf(numbers[at]) else f"is too large (the largest is {LARGEST:.3g})"
@@ -167,6 +201,20 @@ class Number(Modality):
                 maximum=moments.maximum,
             )
         )
+
+    def partial_state(self) -> State:
+        """Return the statistics so far as a file."""
+        moments, scaled = self._moments.save(), self._scaled_moments.save()
+        about = {"missing": np.array([self._missing])}
+        return packed("number", {"moments": moments, "scaled": scaled, "sample": self._sample.save(), "about": about})
+
+    def restore_partial(self, state: State) -> None:
+        """Take over statistics."""
+        parts = unpacked("number", state, self.column)
+        self._moments.load(parts["moments"])
+        self._scaled_moments.load(parts["scaled"])
+        self._sample.load(parts["sample"])
+        self._missing = int(parts["about"]["missing"][0])
 
     def state(self) -> State:
         """Return the statistics and the scale."""
@@ -250,6 +298,13 @@ class Number(Modality):
 def _numbers(values: pa.Array) -> npt.NDArray[np.float64]:
     """Read values as float64 (rows,), NaN for null."""
     return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
+
+
+@cache
+def _sentinels(missing: tuple[str, ...]) -> tuple[float, ...]:
+    """The markers of missing values that are numbers."""
+    found = parse(pa.array(missing, pa.string()))
+    return tuple(found[np.isfinite(found)].tolist())
 
 
 def _scaler(learned: _State) -> Scaler:

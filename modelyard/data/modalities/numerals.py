@@ -11,14 +11,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelyard.data.modalities.reading import quote
+from modelyard.data.modalities.reading import is_text, quote
+from modelyard.data.modalities.scaling import LARGEST
 
-__all__ = ["describe_unreadable", "parse", "typed"]
+__all__ = ["describe_unreadable", "parse", "plain_numbers", "typed"]
 
 Floats = npt.NDArray[np.float64]
 
 _GROUPS = {".": (",", " ", "\u00a0", "\u202f", "'", "\u2019"), ",": (".", " ", "\u00a0", "\u202f", "'", "\u2019")}
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_BEGINS, _ENDS = (np.isin(np.arange(256), list(signs)) for signs in (b"0123456789+-.", b"0123456789"))
 _SIGNS = "%€$£¥₽₹"
 
 
@@ -38,6 +40,45 @@ def typed(values: pa.Array) -> Floats | None:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _array(values.cast(pa.float64(), safe=False))
     return None
+
+
+def plain_numbers(values: pa.Array) -> pa.Array | None:
+    """Return a column that holds nothing but plain numbers, written or typed, and nulls as float64; None for any other.
+
+    It takes one pass. No marker of a missing value is plain, no infinity, and nothing that a 32-bit float cannot hold.
+    """
+    kind = values.type
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return None
+    try:
+        numbers = pc.cast(values, pa.float64(), safe=is_text(kind))
+    except pa.ArrowInvalid:
+        return None
+    known = pc.fill_null(numbers, 0.0) if numbers.null_count else numbers
+    return numbers if (np.abs(known.to_numpy()) <= LARGEST).all() else None  # NaN is not smaller than anything
+
+
+def oddly_written(texts: pa.Array) -> npt.NDArray[np.bool_]:
+    """Mark the strings that do not begin with a digit, a sign or a point, or do not end with a digit."""
+    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    _, offsets, content = texts.buffers()
+    if not len(texts) or content is None or not content.size:
+        return np.ones(len(texts), np.bool_)
+    edges = np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(content, np.uint8)
+    begins, ends = data[np.minimum(edges[:-1], len(data) - 1)], data[edges[1:] - 1]
+    odd: npt.NDArray[np.bool_] = (edges[1:] == edges[:-1]) | ~_BEGINS[begins] | ~_ENDS[ends]
+    return odd
+
+
+def without(texts: pa.Array, marked: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return strings with the marked ones as null, without a copy of their text."""
+    valid = ~marked & np.asarray(texts.is_valid())
+    _, offsets, content = texts.buffers()
+    start = np.zeros(texts.offset, np.bool_)
+    bits = pa.py_buffer(np.packbits(np.concatenate([start, valid]), bitorder="little"))
+    missing = len(valid) - int(valid.sum())
+    return pa.Array.from_buffers(texts.type, len(texts), [bits, offsets, content], missing, texts.offset)
 
 
 def _array(values: pa.Array) -> Floats:

@@ -1,4 +1,7 @@
-"""Statistics of a column that arrives in chunks, in bounded memory. None of them depends on where the chunks end."""
+"""Statistics of a column that arrives in chunks, in bounded memory. None of them depends on where the chunks end.
+
+Each can `save` what it has gathered as arrays, and another object that `load`s them goes on as if nothing had happened.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.core.randomness import derive, mix
+from modelyard.data.modalities.partial import Arrays, load_texts, save_texts
 
 __all__ = ["Counts", "KeyCounts", "Moments", "Sample"]
 
@@ -54,6 +58,17 @@ class Moments:
         self.minimum = min(self.minimum, float(block.min()))
         self.maximum = max(self.maximum, float(block.max()))
 
+    def save(self) -> Arrays:
+        """Return everything as arrays, for `load`."""
+        about = np.array([self.mean, self.minimum, self.maximum, self._squares])
+        return {"about": about, "count": np.array([self.count]), "waiting": self._waiting}
+
+    def load(self, saved: Arrays) -> None:
+        """Go on where `save` was called."""
+        self.mean, self.minimum, self.maximum, self._squares = saved["about"].tolist()
+        (self.count,) = saved["count"].tolist()
+        self._waiting = saved["waiting"]
+
     @property
     def deviation(self) -> float:
         """Standard deviation of the population (divided by n); exactly 0 when all values are equal."""
@@ -92,6 +107,16 @@ class Sample:
             self._keys, self._values = self._keys[kept], self._values[kept]
             self._largest = self._keys.max()
 
+    def save(self) -> Arrays:
+        """Return everything as arrays, for `load`."""
+        about = np.array([self._seen, self._largest], np.uint64)
+        return {"about": about, "keys": self._keys, "values": self._values}
+
+    def load(self, saved: Arrays) -> None:
+        """Go on where `save` was called."""
+        self._seen, self._largest = int(saved["about"][0]), saved["about"][1]
+        self._keys, self._values = saved["keys"], saved["values"]
+
     def values(self) -> Floats:
         """Return the sample, in the order the values came."""
         self._shrink()
@@ -121,6 +146,16 @@ class Counts:
         """Return (text, count), the most frequent first, equal ones by text."""
         return sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
 
+    def save(self) -> Arrays:
+        """Return everything as arrays, for `load`."""
+        counts = np.fromiter(self._counts.values(), np.int64, len(self._counts))
+        return {"counts": counts, "approximate": np.array([self.approximate]), **save_texts(list(self._counts))}
+
+    def load(self, saved: Arrays) -> None:
+        """Go on where `save` was called."""
+        self._counts = dict(zip(load_texts(saved), saved["counts"].tolist(), strict=True))
+        self.approximate = bool(saved["approximate"][0])
+
     def __len__(self) -> int:
         return len(self._counts)
 
@@ -148,6 +183,20 @@ class KeyCounts:
         """Return keys in rising order and their counts."""
         self._merge()
         return self._keys, self._counts
+
+    def save(self) -> Arrays:
+        """Return everything as arrays, for `load`."""
+        keys = np.concatenate([np.empty(0, np.int64), *(keys for keys, _ in self._pending)])
+        counts = np.concatenate([np.empty(0, np.int64), *(counts for _, counts in self._pending)])
+        pending = {"pending_keys": keys, "pending_counts": counts}
+        return {"keys": self._keys, "counts": self._counts, "approximate": np.array([self.approximate]), **pending}
+
+    def load(self, saved: Arrays) -> None:
+        """Go on where `save` was called."""
+        self._keys, self._counts = saved["keys"], saved["counts"]
+        self._pending = [(saved["pending_keys"], saved["pending_counts"])]
+        self._pending_size = len(saved["pending_keys"])
+        self.approximate = bool(saved["approximate"][0])
 
     def _merge(self) -> None:
         if not self._pending:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -16,9 +17,11 @@ from modelyard.data.kinds import Bag, Input, Tokens
 from modelyard.data.modalities import guessing
 from modelyard.data.modalities.base import Column, Draw, Guess, Modality, Ragged, Reading, Shown, State
 from modelyard.data.modalities.ngrams import LONGEST_CHARACTERS, LONGEST_WORDS, NgramModel
+from modelyard.data.modalities.partial import packed, unpacked
+from modelyard.data.modalities.pipeline import TokenKind
 from modelyard.data.modalities.reading import MISSING_TEXT, as_text, present_text
 from modelyard.data.modalities.restoring import Checked, checked, require_state
-from modelyard.data.modalities.tokens import PADDING, TokenKind, TokenModel
+from modelyard.data.modalities.tokens import PADDING, TokenModel
 from modelyard.spec.settings import Settings
 
 __all__ = ["Text", "TextSettings"]
@@ -154,7 +157,7 @@ class Text(Modality):
         """Count a chunk's tokens or n-grams; `bpe` keeps a bounded sample of the texts instead."""
         self._rows += len(values)
         self._missing += values.null_count
-        self._model.learn(values.drop_null().to_pylist())
+        self._model.learn(values.drop_null())
 
     def finish_fit(self) -> None:
         """Choose the vocabulary.
@@ -168,6 +171,18 @@ class Text(Modality):
             )
         self._model.finish()
         self._fitted = True
+
+    def partial_state(self) -> State:
+        """Return counts (for `bpe`, the sampled texts) as a file."""
+        about = {"rows": np.array([self._rows, self._missing])}
+        return packed(f"text {self._tokens}", {"text": about, **self._model.save_partial()})
+
+    def restore_partial(self, state: State) -> None:
+        """Take over counts or texts."""
+        parts = unpacked(f"text {self._tokens}", state, self.column)
+        self._rows, self._missing = parts.pop("text")["rows"].tolist()
+        self._model = self._new_model()
+        self._model.load_partial(parts)
 
     def state(self) -> State:
         """Return the vocabulary as a file, and what else was learned."""
@@ -222,7 +237,13 @@ class Text(Modality):
         A row of tokens is cut at `max_length`, and has at least one: without any it is one unknown token. A bag may be
         empty. `summary()` counts rows and tokens that were cut, and rows without a token, since the fit (or `restore`).
         """
-        return {**self._ready().encode([text or "" for text in values.to_pylist()])}
+        return {**self._ready().encode(_written(values))}
+
+    def remarks(self, values: pa.Array) -> dict[int, str]:
+        """Say which texts are cut and by how much, and which hold nothing that training knew."""
+        present = np.flatnonzero(np.asarray(values.is_valid()))
+        found = self._ready().remarks(values.drop_null())
+        return {int(present[at]): remark for at, remark in found.items()}
 
     def collate(self, parts: Mapping[str, Column], draw: Draw | None) -> dict[str, Tensor]:
         """Return `NAME.ids` int64 (B, T) padded to the batch's longest row and `NAME.length` int64 (B,).
@@ -251,10 +272,17 @@ class Text(Modality):
         return Shown("text", value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
 
     def summary(self) -> dict[str, Any]:
-        """Return the size of the vocabulary, and what was cut or empty among the rows encoded since."""
+        """Return the size of the vocabulary, how many training rows and tokens are cut and how many tokens the longest
+        has (for `bpe`, of the sampled texts; unknown after `restore`), and what was cut or empty in rows encoded since.
+        """
         model = self._ready()
         found = {"tokens": self._tokens, "rows": self._rows, "missing": self._missing, "vocabulary": len(model.terms)}
         if isinstance(model, NgramModel):
             return {**found, "empty_rows": model.empty_rows, "approximate": model.approximate}
         cut = {"cut_rows": model.cut_rows, "cut_tokens": model.cut_tokens, "empty_rows": model.empty_rows}
-        return {**found, "max_length": model.max_length, **model.learned, **cut}
+        return {**found, "max_length": model.max_length, **model.learned, **model.trained, **cut}
+
+
+def _written(values: pa.Array) -> pa.Array:
+    """Return read texts without nulls: a missing one is empty."""
+    return pc.fill_null(values, "") if values.null_count else values

@@ -7,35 +7,30 @@ work without a word list. Built on the `tokenizers` library; a stored `tokenizer
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+import pyarrow as pa
+from tokenizers import Tokenizer, models, trainers
 
 from modelyard.core.errors import BundleError, DataError
 from modelyard.core.randomness import derive, mix
 from modelyard.data.modalities.base import Ragged
+from modelyard.data.modalities.partial import Arrays, load_texts, save_texts
+from modelyard.data.modalities.pipeline import Encoder, TokenKind, count_tokens, pipeline
 from modelyard.data.modalities.restoring import require_state
 from modelyard.data.modalities.streaming import Counts
 
-__all__ = ["PADDING", "UNKNOWN", "UNSPACED", "TokenKind", "TokenModel"]
-
-TokenKind = Literal["word", "character", "bpe"]
+__all__ = ["PADDING", "UNKNOWN", "TokenModel"]
 
 PADDING, UNKNOWN = 0, 1
 _SPECIAL = ("[PAD]", "[UNK]")
 _LONGEST = 512
+_NOTHING_KNOWN = "no known token"
 _ROWS_AT_ONCE = 8192
-
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_LETTERS = rf"[\p{{L}}\p{{M}}&&[^{UNSPACED}]]+"
-# Words (with inner apostrophes), numbers, single characters of unspaced scripts, single signs.
-_WORDS = rf"[{UNSPACED}]\p{{M}}*|{_LETTERS}(?:['’]{_LETTERS})*|\p{{N}}+|[^\s\p{{L}}\p{{M}}\p{{N}}]"
-# The same with the blank before a word kept as ▁, and runs of unspaced scripts in one piece for the merges to cut.
-_PIECES = rf"▁?(?:[{UNSPACED}\p{{M}}]+|{_LETTERS}(?:['’]{_LETTERS})*|\p{{N}}{{1,3}}|[^▁\p{{L}}\p{{M}}\p{{N}}]+)|▁"
 
 
 class TokenModel:
@@ -61,34 +56,35 @@ class TokenModel:
         self.max_length = max_length or 0
         self._asked_length = max_length
         self._counts = Counts(limit=1_000_000)
-        self._lengths = np.zeros(_LONGEST + 1, np.int64)
+        self._lengths = _Lengths(max(max_length or 0, _LONGEST))
         self._sample = _Texts()
         self._tokenizer: Tokenizer | None = None
+        self._encoder: Encoder | None = None
         self.learned: dict[str, Any] = {}
+        self.trained: dict[str, int] = {}
+        """How long the training texts were and how much of them is cut; not known of a model that was loaded."""
         self.cut_rows = self.cut_tokens = self.empty_rows = 0
 
     # -- learning -------------------------------------------------------------------------------------------------
 
-    def learn(self, texts: Sequence[str]) -> None:
-        """Count the tokens of a chunk of texts (or keep some of the texts, for `bpe`)."""
+    def learn(self, texts: pa.Array) -> None:
+        """Count the tokens of a chunk of texts without nulls (or keep some of the texts, for `bpe`)."""
         if self.kind == "bpe":
             self._sample.add(texts)
             return
-        for start in range(0, len(texts), _ROWS_AT_ONCE):
-            part = texts[start : start + _ROWS_AT_ONCE]
-            # A tokenizer that knows every word of this part counts them without leaving compiled code.
-            counter = _pipeline(models.WordLevel({}, unk_token=_SPECIAL[1]), self.kind, self.lowercase)
-            trainer = trainers.WordLevelTrainer(vocab_size=2**31, min_frequency=0, show_progress=False)
-            counter.train_from_iterator(part, trainer)
-            ids = _encode(counter, part)
-            counts = np.bincount(ids.values, minlength=counter.get_vocab_size())
-            vocabulary = counter.get_vocab()
-            self._counts.add(vocabulary, (int(counts[at]) for at in vocabulary.values()))
-            self._add_lengths(ids)
+        for tokens, counts, lengths in count_tokens(texts, self.kind, self.lowercase):
+            self._counts.add(tokens, counts)
+            self._lengths.add(lengths)
 
-    def _add_lengths(self, ids: Ragged) -> None:
-        lengths = np.minimum(np.diff(ids.offsets), _LONGEST)
-        self._lengths += np.bincount(lengths, minlength=_LONGEST + 1)
+    def save_partial(self) -> dict[str, Arrays]:
+        """Return what `learn` has gathered, for `load_partial`."""
+        return {"counts": self._counts.save(), "lengths": self._lengths.save(), "sample": self._sample.save()}
+
+    def load_partial(self, saved: Mapping[str, Arrays]) -> None:
+        """Go on where `save_partial` was called."""
+        self._counts.load(saved["counts"])
+        self._lengths.load(saved["lengths"])
+        self._sample.load(saved["sample"])
 
     def finish(self) -> None:
         """Choose the vocabulary and the longest row.
@@ -120,15 +116,15 @@ class TokenModel:
         self._build(vocabulary, merges)
         if self.kind == "bpe":
             for texts in self._sample.parts():
-                self._add_lengths(_encode(self._built(), texts))
+                self._lengths.add(np.diff(self._ready().encode(pa.array(texts, pa.string())).offsets))
         if self._asked_length is None:
-            reached = np.cumsum(self._lengths) >= 0.99 * self._lengths.sum()
-            self.max_length = max(1, int(np.argmax(reached)))
+            self.max_length = self._lengths.enough_for(0.99)
         self.learned = learned
+        self.trained = self._lengths.cut_at(self.max_length)
         self._counts, self._sample = Counts(), _Texts()
 
     def _train_bpe(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
-        tokenizer = _pipeline(models.BPE(), self.kind, self.lowercase)
+        tokenizer = pipeline(models.BPE(), self.kind, self.lowercase)
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocabulary_size,
             min_frequency=self.min_count,
@@ -187,7 +183,13 @@ class TokenModel:
             model = models.BPE(vocab=vocabulary, merges=merges, unk_token=_SPECIAL[1], fuse_unk=False)
         else:
             model = models.WordLevel(vocabulary, unk_token=_SPECIAL[1])
-        self._tokenizer = _pipeline(model, self.kind, self.lowercase)
+        self._tokenizer = pipeline(model, self.kind, self.lowercase)
+        self._encoder = Encoder(self._tokenizer, self.kind, self.lowercase, UNKNOWN)
+
+    def _ready(self) -> Encoder:
+        if self._encoder is None:
+            raise RuntimeError(f"the text {self.column!r} was neither fitted nor restored")
+        return self._encoder
 
     def _built(self) -> Tokenizer:
         if self._tokenizer is None:
@@ -202,21 +204,29 @@ class TokenModel:
 
     # -- encoding -------------------------------------------------------------------------------------------------
 
-    def encode(self, texts: Sequence[str]) -> dict[str, Ragged]:
+    def remarks(self, texts: pa.Array) -> dict[int, str]:
+        """Say of which texts tokens are cut, and which have none that is known; texts are without nulls."""
+        found = self._ready().encode(texts)
+        lengths = np.diff(found.offsets)
+        known = np.append(0, np.cumsum(found.values != UNKNOWN))[found.offsets]
+        remarks = {int(at): _NOTHING_KNOWN for at in np.flatnonzero(known[1:] == known[:-1])}
+        for at in np.flatnonzero(lengths > self.max_length).tolist():
+            remarks[at] = f"cut to {self.max_length} tokens: it has {lengths[at]}"
+        return remarks
+
+    def encode(self, texts: pa.Array) -> dict[str, Ragged]:
         """Return `ids`, int32, each row 1 to `max_length` long; a text without any token becomes one unknown token.
 
         Adds to `cut_rows` and `cut_tokens` what did not fit, to `empty_rows` the texts without a token.
         """
-        tokenizer = self._built()
-        parts = [_encode(tokenizer, texts[at : at + _ROWS_AT_ONCE]) for at in range(0, len(texts), _ROWS_AT_ONCE)]
-        values = np.concatenate([part.values for part in parts]) if parts else np.empty(0, np.int32)
-        lengths = np.concatenate([np.diff(part.offsets) for part in parts]) if parts else np.empty(0, np.int64)
+        found = self._ready().encode(texts)
+        values, lengths = found.values, np.diff(found.offsets)
         kept = np.minimum(lengths, self.max_length)
         self.cut_rows += int((lengths > kept).sum())
         self.cut_tokens += int((lengths - kept).sum())
-        starts = np.cumsum(lengths) - lengths
-        place = np.arange(len(values)) - np.repeat(starts, lengths)
-        values = values[place < self.max_length]
+        if len(lengths) and lengths.max() > self.max_length:
+            place = np.arange(len(values)) - np.repeat(found.offsets[:-1], lengths)
+            values = values[place < self.max_length]
         empty = np.flatnonzero(kept == 0)
         self.empty_rows += len(empty)
         if len(empty):
@@ -225,52 +235,71 @@ class TokenModel:
         return {"ids": Ragged(values, np.r_[0, np.cumsum(kept)].astype(np.int64))}
 
 
-def _pipeline(model: models.Model, kind: TokenKind, lowercase: bool) -> Tokenizer:
-    """A tokenizer that normalises (NFKC, lower case), then cuts as its kind does. It holds no special tokens, so that
-    a text which spells one is a text like any other."""
-    steps: list[normalizers.Normalizer] = [normalizers.NFKC()]
-    if lowercase:
-        steps.append(normalizers.Lowercase())
-    if kind == "word":
-        cut = pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True)
-    else:
-        blank = " " if kind == "character" else "▁"
-        steps += [normalizers.Strip(), normalizers.Replace(Regex(r"\s+"), blank)]
-        pattern = r"(?m:.)" if kind == "character" else _PIECES
-        cut = pre_tokenizers.Split(Regex(pattern), behavior="isolated", invert=False)
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    tokenizer.pre_tokenizer = cut
-    return tokenizer
+class _Lengths:
+    """How many texts have each number of tokens up to `limit`, how many have more, and the sum and the largest."""
 
+    def __init__(self, limit: int) -> None:
+        self._rows = np.zeros(limit + 2, np.int64)
+        self._total = self._longest = 0
 
-def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Ragged:
-    found = [row.ids for row in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
-    lengths = np.fromiter(map(len, found), np.int64, len(found))
-    values = np.fromiter(chain.from_iterable(found), np.int32, int(lengths.sum()))
-    return Ragged(values, np.r_[0, np.cumsum(lengths)].astype(np.int64))
+    def add(self, lengths: npt.NDArray[np.int64]) -> None:
+        most = len(self._rows) - 1
+        self._rows += np.bincount(np.minimum(lengths, most), minlength=most + 1)
+        self._total += int(lengths.sum())
+        self._longest = max(self._longest, int(lengths.max(initial=0)))
+
+    def enough_for(self, share: float) -> int:
+        """Return the length that this share of the texts needs, from 1 to `limit`."""
+        needed = int(np.argmax(np.cumsum(self._rows) >= share * self._rows.sum()))
+        return min(max(1, needed), len(self._rows) - 2)
+
+    def cut_at(self, length: int) -> dict[str, int]:
+        """Say what is lost when texts are cut at a length of at most `limit`."""
+        kept = int(np.minimum(np.arange(len(self._rows)), length) @ self._rows)
+        rows = int(self._rows[length + 1 :].sum())
+        return {"rows_cut": rows, "tokens_cut": self._total - kept, "longest": self._longest}
+
+    def save(self) -> Arrays:
+        """Return everything as arrays, for `load`."""
+        return {"rows": self._rows, "about": np.array([self._total, self._longest], np.int64)}
+
+    def load(self, saved: Arrays) -> None:
+        """Go on where `save` was called."""
+        self._rows = saved["rows"].copy()
+        self._total, self._longest = saved["about"].tolist()
 
 
 class _Texts:
-    """A random part of the texts, up to a number of characters, that does not depend on where the chunks end."""
+    """A random part of the texts, up to a number of characters, that does not depend on where the chunks end.
+
+    Each text gets a random key from its position alone; those with the smallest keys stay.
+    """
 
     _CHARACTERS = 40_000_000
     _LONGEST = 20_000
 
     def __init__(self) -> None:
         self._key = np.uint64(derive(0, "text sample"))
-        self._seen = 0
+        self._seen = self._characters = 0
+        self._below = 2**64 - 1
         self._kept: list[tuple[int, str]] = []
 
-    def add(self, texts: Sequence[str]) -> None:
-        keys: npt.NDArray[np.uint64] = mix(np.arange(self._seen, self._seen + len(texts), dtype=np.uint64) ^ self._key)
+    def add(self, texts: pa.Array) -> None:
+        keys = mix(np.arange(self._seen, self._seen + len(texts), dtype=np.uint64) ^ self._key)
         self._seen += len(texts)
-        self._kept += zip(keys.tolist(), (text[: self._LONGEST] for text in texts), strict=True)
-        total = sum(len(text) for _, text in self._kept)
-        if total > self._CHARACTERS:
+        if self._below < 2**64 - 1:
+            chosen = np.flatnonzero(keys < np.uint64(self._below))
+            keys, texts = keys[chosen], texts.take(pa.array(chosen))
+        new = [text[: self._LONGEST] for text in texts.to_pylist()]
+        self._kept += zip(keys.tolist(), new, strict=True)
+        self._characters += sum(map(len, new))
+        if self._characters > self._CHARACTERS:
             self._kept.sort()
-            within = np.cumsum([len(text) for _, text in self._kept]) <= self._CHARACTERS
-            self._kept = self._kept[: int(within.sum())]
+            ends = np.cumsum([len(text) for _, text in self._kept])
+            fitting = int(np.searchsorted(ends, self._CHARACTERS, "right"))
+            self._below = self._kept[fitting][0]
+            self._kept = self._kept[:fitting]
+            self._characters = int(ends[fitting - 1]) if fitting else 0
 
     def parts(self) -> Iterator[list[str]]:
         """Yield the texts in a fixed order, some at a time."""
@@ -280,3 +309,14 @@ class _Texts:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def save(self) -> Arrays:
+        """Return everything as arrays, for `load`."""
+        keys = np.array([key for key, _ in self._kept], np.uint64)
+        about = np.array([self._seen, self._characters, self._below], np.uint64)
+        return {"keys": keys, "about": about, **save_texts([text for _, text in self._kept])}
+
+    def load(self, saved: Arrays) -> None:
+        """Go on where `save` was called."""
+        self._kept = list(zip(saved["keys"].tolist(), load_texts(saved), strict=True))
+        self._seen, self._characters, self._below = saved["about"].tolist()

@@ -96,7 +96,8 @@ def canonical(values: pa.Array, missing: Sequence[str]) -> tuple[pa.Array, dict[
     for word in ("true", "false"):
         spelled = pc.is_in(found, value_set=pa.array([word.title(), word.upper()], found.type))
         found = pc.if_else(spelled, pa.scalar(word, found.type), found)
-    return present_text(found, ("", *missing)).take(encoded.indices), problems
+    found = present_text(found, ("", *missing))
+    return (texts if found.equals(encoded.dictionary) else found.take(encoded.indices)), problems
 
 
 _Natural = Annotated[int, Field(ge=0, le=2**53)]

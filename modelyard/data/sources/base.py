@@ -79,3 +79,16 @@ class Source(ABC):
     def folder(self) -> str:
         """The folder that relative paths in the rows' cells stand under; empty when there is none."""
         return ""
+
+    def label(self) -> str:
+        """The file that the rows' `file` names, when it is not one of `files()`: a folder whose files are the rows."""
+        return self.folder()
+
+    def place(self, file: str, positions: Sequence[int]) -> list[str]:
+        """Return where records of a file stand, as a person finds them.
+
+        Args:
+            file: The file, as `Rows.file` names it.
+            positions: Positions of records in it, rising.
+        """
+        return [f"{file}, record {position + 1}" for position in positions]

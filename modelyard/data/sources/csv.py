@@ -1,6 +1,7 @@
 """Delimited text: CSV, TSV and their kin, plain or compressed. Every cell arrives as text; modalities make sense of it.
 
-A record with too few or too many cells is unreadable and keeps its position; nothing is padded or cut to fit.
+A record with too few or too many cells, or bytes that are no text, is unreadable and keeps its position; nothing is
+padded, cut or replaced to fit.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ from pydantic import Field, field_validator, model_validator
 
 from modelyard.core.errors import DataError
 from modelyard.data.sources.base import Rows, Source
-from modelyard.data.sources.decoded import Decoded, check_encoding
+from modelyard.data.sources.decoded import NO_TEXT, Decoded, check_encoding, visible
 from modelyard.data.sources.delimited import after_lines, delimiter_of, first_record
 from modelyard.data.sources.files import (
     clipped,
     digest_files,
     expand,
+    listed,
     open_stream,
     other_columns,
     reading,
     with_compressions,
 )
+from modelyard.data.sources.lines import count_lines, record_lines
 from modelyard.data.sources.rows import among, check_columns, empty_batch, in_chunks, without
 from modelyard.spec.settings import Settings
 
@@ -120,6 +123,15 @@ class Csv(Source):
     def fingerprint(self) -> str:
         return digest_files(self.files())
 
+    def place(self, file: str, positions: Sequence[int]) -> list[str]:
+        with open_stream(file) as stream:
+            text = Decoded(stream, self.settings.encoding)
+            layout = self._layout(text, file)
+            lines = record_lines(text, layout.delimiter, self.settings.quote, layout.lines + 1, positions)
+        if lines is None:
+            raise DataError(f"{file} has fewer than {positions[-1] + 1:,} records; did it change while it was read?")
+        return [f"{file}, line {line}" for line in lines]
+
     # -- one file -----------------------------------------------------------------------------------------------------
 
     def _names_of(self, file: str) -> list[str]:
@@ -155,6 +167,12 @@ class Csv(Source):
                 f"the first record of {file} has {len(cells):,} cells; expected at most {_MANY_COLUMNS:,} columns. "
                 "Does data.options.delimiter fit the file?"
             )
+        if any(NO_TEXT in cell for cell in cells):
+            raise DataError(
+                f"the first record of {file} is not {text.encoding}: {clipped(visible(delimiter.join(cells)))}. Say "
+                "how the text is encoded with data.options.encoding (such as cp1252, latin-1, gb18030, utf-16), or "
+                "convert the file to UTF-8"
+            )
         if any("\0" in cell for cell in cells):
             raise DataError(
                 f"{file} holds NUL characters in its first record; expected text. Is it UTF-16 (data.options.encoding) "
@@ -162,17 +180,20 @@ class Csv(Source):
             )
         if self.settings.header is True:
             text.push_back(head[start + length :])
-            return _Layout(_column_names(cells, file), delimiter)
+            return _Layout(_column_names(cells, file), delimiter, count_lines(head[: start + length]))
         text.push_back(head[start:])
+        lines = count_lines(head[:start])
         if isinstance(self.settings.header, list):
-            return _Layout(self.settings.header, delimiter)
-        return _Layout([f"column_{number}" for number in range(1, len(cells) + 1)], delimiter)
+            return _Layout(self.settings.header, delimiter, lines)
+        return _Layout([f"column_{number}" for number in range(1, len(cells) + 1)], delimiter, lines)
 
 
 @dataclass
 class _Layout:
     names: list[str]
     delimiter: str
+    lines: int
+    """How many lines stand before the first record of the data."""
 
 
 @dataclass
@@ -187,7 +208,7 @@ def _column_names(cells: list[str], file: str) -> list[str]:
     twice = [name for name, count in Counter(cells).items() if count > 1 and name]
     if twice:
         raise DataError(
-            f"{file} has more than one column called {', '.join(map(clipped, twice))}; expected different names. "
+            f"{file} has more than one column called {listed(twice)}; expected different names. "
             "Rename them in the file, or give all names with data.options.header and leave the header out with "
             "skip_rows"
         )
@@ -226,7 +247,7 @@ def _parse(text: Decoded, layout: _Layout, quote: str | None, file: str) -> Iter
             ),
             pyarrow.csv.ConvertOptions(
                 column_types={name: pa.string() for name in layout.names},
-                check_utf8=False,  # `Decoded` has done that
+                check_utf8=False,  # `Decoded` gives nothing else
                 strings_can_be_null=True,
                 null_values=[""],
                 quoted_strings_can_be_null=False,
@@ -241,7 +262,7 @@ def _parse(text: Decoded, layout: _Layout, quote: str | None, file: str) -> Iter
             # The parser is ahead of the rows it has handed out: take only what stands among these.
             unreadable, stop = ragged.take(position, table.num_rows)
             if table.num_rows:
-                table = _without_broken(table, position, unreadable, text.has_nul)
+                table = _without_broken(table, position, unreadable, text)
             yield _Block(table, position, unreadable)
             position = stop
     if ragged.found:
@@ -267,7 +288,7 @@ class _Ragged:
         else:
             cells = f"{row.actual_columns} cell{'' if row.actual_columns == 1 else 's'}"
             # Beyond a thousand at a time nobody reads the excerpts, and a file of them must not fill the memory.
-            excerpt = f": {clipped(row.text)}" if len(self.found) < 1000 else ""
+            excerpt = f": {clipped(visible(row.text))}" if len(self.found) < 1000 else ""
             self.found[row.number - 1] = f"has {cells}, expected {self.expected}{excerpt}"
         return "skip"
 
@@ -279,15 +300,22 @@ class _Ragged:
         return taken, stop
 
 
-def _without_broken(table: pa.RecordBatch, start: int, unreadable: dict[int, str], has_nul: bool) -> pa.RecordBatch:
-    """Move rows that only look readable from the table to `unreadable`: a swallowed end of the file, NUL characters."""
+def _without_broken(table: pa.RecordBatch, start: int, unreadable: dict[int, str], text: Decoded) -> pa.RecordBatch:
+    """Move rows that only look readable from the table to `unreadable`: a swallowed end of the file, no text."""
     broken: dict[int, str] = {}
-    if has_nul or any(_END in (column[-1].as_py() or "") for column in table.columns):
+    if text.has_nul or any(_END in (column[-1].as_py() or "") for column in table.columns):
         for column in table.columns:
             for row in np.flatnonzero(pc.match_substring(column, "\0").fill_null(False).to_numpy(zero_copy_only=False)):
-                value = column[int(row)].as_py()
-                broken[int(row)] = _never_closed(value) if _END in value else f"holds NUL characters: {clipped(value)}"
+                broken.setdefault(int(row), _no_text(column[int(row)].as_py(), text.encoding))
     return without(table, start, broken, unreadable)
+
+
+def _no_text(value: str, encoding: str) -> str:
+    if _END in value:
+        return _never_closed(value)
+    if NO_TEXT in value:
+        return f"is not {encoding}: {clipped(visible(value))} (data.options.encoding says how the text is encoded)"
+    return f"holds NUL characters: {clipped(value)}"
 
 
 def _never_closed(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A text file as a stream of valid UTF-8, whatever its encoding; what is not text is named by its byte and line."""
+"""A text file as a stream of valid UTF-8, whatever its encoding; bytes that are no text are marked where they stand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import codecs
 from modelyard.core.errors import DataError
 from modelyard.data.sources.files import Stream, recognise
 
-__all__ = ["Decoded", "check_encoding"]
+__all__ = ["NO_TEXT", "Decoded", "check_encoding", "visible"]
+
+NO_TEXT = "\0\x1a\0"
+"""Stands in the stream for bytes that mean nothing in the file's encoding; no text holds it."""
 
 _CHUNK = 1 << 20
 _BYTE_ORDER_MARKS = {
@@ -16,6 +19,20 @@ _BYTE_ORDER_MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return NO_TEXT, error.end
+
+
+codecs.register_error("modelyard.mark", _mark)
+
+
+def visible(text: str) -> str:
+    """Return text with the sign that Unicode has for unreadable bytes (U+FFFD) in place of `NO_TEXT`."""
+    return text.replace(NO_TEXT, "\ufffd")
 
 
 def check_encoding(name: str) -> str:
@@ -40,16 +57,16 @@ class Decoded:
     def __init__(self, stream: Stream, encoding: str | None) -> None:
         """Store the file's bytes and their encoding (None means UTF-8); reads nothing."""
         self._stream = stream
-        self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(encoding or "utf-8")("strict")
+        self.encoding = encoding or "UTF-8"
+        self._checks_mark = encoding is None
+        self._decoder = codecs.getincrementaldecoder(encoding or "utf-8")("modelyard.mark")
         self._utf8 = codecs.lookup(encoding or "utf-8").name in ("utf-8", "utf-8-sig")
         self._pending = b""
         self._tail = b""
         self._bytes = 0
-        self._lines = 0
         self._ended = False
         self.has_nul = False
-        """Whether a NUL character was among what was read so far."""
+        """Whether a NUL character, and so perhaps `NO_TEXT`, was among what was read so far."""
         self.closed = False
 
     def push_back(self, data: bytes) -> None:
@@ -68,7 +85,7 @@ class Decoded:
         """Return `size` bytes of UTF-8, fewer only at the end (a character may be cut: the rest comes next).
 
         Raises:
-            DataError: The bytes are not text in the encoding, or the file is damaged.
+            DataError: The file is damaged, or not in the encoding from its very start.
         """
         parts, have = [self._pending], len(self._pending)
         while have < size and not self._ended:
@@ -91,28 +108,21 @@ class Decoded:
         if self._bytes == 0 and data.startswith(codecs.BOM_UTF8):
             data = data[len(codecs.BOM_UTF8) :]
         self._bytes += len(raw)
-        self._lines += data.count(b"\n")
         self.has_nul = self.has_nul or b"\0" in data
         self._ended = not raw
         return data
 
     def _decode(self, raw: bytes) -> bytes:
-        held = len(self._decoder.getstate()[0])
         try:
             return self._decoder.decode(raw, final=not raw).encode("utf-8")
         except UnicodeError as error:
-            at = getattr(error, "start", 0) if isinstance(error, UnicodeDecodeError) else 0
-            line = self._lines + 1 + raw[: max(at - held, 0)].count(b"\n")
-            offset = max(self._bytes - held, 0) + at
-            byte = f" ({raw[at - held : at - held + 1]!r})" if at >= held and at - held < len(raw) else ""
-            received = "is not UTF-8" if self._encoding is None else f"is not {self._encoding}"
             raise DataError(
-                f"{self._stream.name} {received}: byte {offset}{byte}, line {line}. Say how the text is encoded with "
+                f"{self._stream.name} is not {self.encoding}: {error}. Say how the text is encoded with "
                 "data.options.encoding (such as cp1252, latin-1, gb18030, utf-16), or convert the file to UTF-8"
             ) from error
 
     def _check_mark(self, raw: bytes) -> None:
-        if self._encoding is not None:
+        if not self._checks_mark:
             return
         mark = next((name for mark, name in _BYTE_ORDER_MARKS.items() if raw.startswith(mark)), None)
         if mark is not None:

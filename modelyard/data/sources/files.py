@@ -30,6 +30,7 @@ __all__ = [
     "expand",
     "is_folder",
     "is_url",
+    "listed",
     "name_of",
     "open_seekable",
     "open_stream",
@@ -336,13 +337,20 @@ def digest_files(files: Sequence[str], also: bytes = b"") -> str:
 
 def other_columns(file: str, names: Sequence[str], first: str, expected: Sequence[str]) -> DataError | None:
     """Return the error to raise when a file's columns are not those of the first file, in whatever order; else None."""
-    missing = [name for name in expected if name not in set(names)]
-    added = [name for name in names if name not in set(expected)]
+    have, wanted = set(names), set(expected)
+    missing = [name for name in expected if name not in have]
+    added = [name for name in names if name not in wanted]
     if not missing and not added:
         return None
-    parts = [f"missing: {', '.join(map(clipped, missing))}"] if missing else []
-    parts += [f"additional: {', '.join(map(clipped, added))}"] if added else []
+    parts = [f"missing: {listed(missing)}"] if missing else []
+    parts += [f"additional: {listed(added)}"] if added else []
     return DataError(
         f"{file} has other columns than {first} ({'; '.join(parts)}). Files read together need the same columns; bring "
         "them in line or name only those that belong together"
     )
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Return foreign names for an error message: the first few of them, quoted, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(clipped, names[:most])) + more

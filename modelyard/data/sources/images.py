@@ -81,8 +81,16 @@ class ImageFolder(Source):
         for start in range(0, len(images), chunk):
             arrays = [pa.array(cells[name][start : start + chunk], pa.string()) for name in wanted]
             yield from in_chunks(
-                pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), self.folder(), start, chunk
+                pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), self.label(), start, chunk
             )
+
+    def label(self) -> str:
+        # Two parts of one folder count their images apart, so that a position alone would not tell them apart.
+        return os.path.join(self.folder(), self.under) if self.under else self.folder()
+
+    def place(self, file: str, positions: Sequence[int]) -> list[str]:
+        images = self.files()
+        return [images[position] for position in positions]
 
     def fingerprint(self) -> str:
         _, labels = self._images()

@@ -6,13 +6,13 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from modelyard.core.errors import DataError
 from modelyard.data.sources.files import Stream, clipped, recognise
 
-__all__ = ["Record", "read_records"]
+__all__ = ["Record", "read_records", "record_lines"]
 
 Record = dict[str, Any] | str
 """A JSON object, or what is wrong with the record."""
@@ -44,6 +44,38 @@ def read_records(stream: Stream) -> Iterator[tuple[int, Record]]:
         yield from _items(stream, head)
     else:
         yield from _lines(stream, head)
+
+
+def record_lines(stream: Stream, positions: Sequence[int]) -> list[int] | None:
+    """Return the line, from 1, of each record (positions rising) in a file of one object a line; None for a list.
+
+    Reads no further than the last of them.
+    """
+    found: list[int] = []
+    line, record, pending = 0, -1, b""
+    is_first = True
+    while len(found) < len(positions):
+        block = stream.read(_READ)
+        if is_first:
+            block = block.removeprefix(codecs.BOM_UTF8)
+        *whole, pending = (pending + block).split(b"\n")
+        for text in whole if block else [pending]:
+            line += 1
+            if not text.strip():
+                continue
+            if is_first and text.lstrip().startswith(b"["):
+                return None
+            is_first = False
+            record += 1
+            if record == positions[len(found)]:
+                found.append(line)
+                if len(found) == len(positions):
+                    return found
+        if not block:
+            raise DataError(
+                f"{stream.name} has {record + 1:,} records; expected more than {positions[-1]:,}. Did it change?"
+            )
+    return found
 
 
 class _Decoder:

@@ -13,7 +13,7 @@ from pydantic import Field
 from modelyard.core.errors import DataError
 from modelyard.data.sources.base import Rows, Source
 from modelyard.data.sources.files import clipped, digest_files, expand, open_stream, with_compressions
-from modelyard.data.sources.json_records import read_records
+from modelyard.data.sources.json_records import read_records, record_lines
 from modelyard.data.sources.rows import check_columns, in_chunks, without
 from modelyard.data.sources.values import Seen, to_array
 from modelyard.spec.settings import Settings
@@ -73,6 +73,11 @@ class JsonLines(Source):
 
     def fingerprint(self) -> str:
         return digest_files(self.files())
+
+    def place(self, file: str, positions: Sequence[int]) -> list[str]:
+        with open_stream(file) as stream:
+            lines = record_lines(stream, positions)
+        return super().place(file, positions) if lines is None else [f"{file}, line {line}" for line in lines]
 
     def _decide(self) -> pa.Schema:
         """Look at the first records of each file and give every key a type."""

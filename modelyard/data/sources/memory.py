@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from modelyard.core.errors import DataError
 from modelyard.data.rowhash import row_hashes
 from modelyard.data.sources.arrays import array_column
 from modelyard.data.sources.base import Rows, Source
-from modelyard.data.sources.files import clipped
+from modelyard.data.sources.files import clipped, listed
 from modelyard.data.sources.rows import among, check_columns, empty_batch, in_chunks
 from modelyard.data.sources.values import Seen, to_array
 from modelyard.spec.settings import Settings
@@ -125,10 +126,8 @@ def _tabulate(
     if not columns:
         raise DataError(f"{label} has no columns")
     if len(lengths) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise DataError(
-            f"{label} has more than one column called {', '.join(map(clipped, twice))}; expected different names"
-        )
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        raise DataError(f"{label} has more than one column called {listed(twice)}; expected different names")
     if len(set(lengths.values())) > 1:
         given = ", ".join(f"{clipped(name)}: {length}" for name, length in lengths.items())
         raise DataError(f"the columns of {label} are not of one length ({given})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,16 @@ import pyarrow.parquet as pq
 
 from modelyard.core.errors import DataError
 from modelyard.data.sources.base import Rows, Source
-from modelyard.data.sources.files import clipped, digest_files, expand, is_url, open_seekable, other_columns, reading
+from modelyard.data.sources.files import (
+    clipped,
+    digest_files,
+    expand,
+    is_url,
+    listed,
+    open_seekable,
+    other_columns,
+    reading,
+)
 from modelyard.data.sources.rows import check_columns, in_chunks
 from modelyard.spec.settings import Settings
 
@@ -84,11 +94,9 @@ def _conform(batch: pa.RecordBatch, expected: pa.Schema) -> pa.RecordBatch:
 def _schema_of(file: str) -> pa.Schema:
     with _opened(file) as reader:
         names = reader.schema.names
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise DataError(
-            f"{file} has more than one column called {', '.join(map(clipped, twice))}; expected different names"
-        )
+        raise DataError(f"{file} has more than one column called {listed(twice)}; expected different names")
     if not names:
         raise DataError(f"{file} has no columns")
     return reader.schema.remove_metadata()

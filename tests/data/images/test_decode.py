@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 
 from modelyard.core.errors import DataError
-from modelyard.data.images.decode import Frame, decode, encode_png, fit_pixels, is_image, look
+from modelyard.data.images.decode import decode, encode_png, is_image, look
+from modelyard.data.images.frame import Frame, fit_pixels
 
 LIMIT = 64_000_000
 
@@ -120,7 +121,7 @@ def test_palette_with_transparency_is_laid_on_the_background():
     content = saved(picture, transparency=1)
     assert pixels_of(content).pixels[0].tolist() == [[255, 0, 0], [255, 255, 255], [0, 0, 255]]
     assert pixels_of(content, background=0).pixels[0].tolist() == [[255, 0, 0], [0, 0, 0], [0, 0, 255]]
-    assert pixels_of(content).notes == ("transparency laid on the background",)
+    assert pixels_of(content).notes == ("palette turned into colours", "transparency laid on the background")
 
 
 def test_grey_with_opacity_is_blended():
@@ -164,6 +165,7 @@ def test_exif_orientation_is_applied():
                 assert (look(content, LIMIT).height, look(content, LIMIT).width) == upright.shape[:2]
             decoded = decode(content, Frame(*upright.shape[:2], 3), LIMIT)
             assert np.abs(decoded.pixels.astype(int) - upright).mean() <= tolerance, (kind, orientation)
+            assert decoded.notes == ("EXIF orientation applied",)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -146,3 +146,11 @@ def test_a_stored_vocabulary_must_be_the_labels_that_are_set() -> None:
     state = fitted(["a", "b"], "target").state()
     with pytest.raises(BundleError, match="labels that are set"):
         category("target", labels=["b", "a"]).restore(state)
+
+
+def test_remarks_name_what_training_did_not_hold() -> None:
+    modality = Category("c", CategorySettings())
+    modality.partial_fit(pa.array(["red", "blue", None]))
+    modality.finish_fit()
+    assert modality.remarks(pa.array(["red", "purple", None, "blue"])) == {1: "not seen in training: 'purple'"}
+    assert modality.summary()["unknown_rows"] == 0

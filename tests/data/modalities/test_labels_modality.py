@@ -123,3 +123,12 @@ def test_a_state_of_repeated_labels_is_refused() -> None:
 def test_show() -> None:
     modality = labels(names={"a": "A"})
     assert [modality.show(value).text for value in (["a", "b"], [], None)] == ["A, b", "none", "missing"]
+
+
+def test_remarks_name_what_training_did_not_hold() -> None:
+    modality = Labels("c", LabelsSettings())
+    modality.partial_fit(pa.array([["red", "blue"], None]))
+    modality.finish_fit()
+    values = pa.array([["red"], ["red", "pink", "teal"], None, [], ["pink"]])
+    assert modality.remarks(values) == {1: "not seen in training: 'pink', 'teal'", 4: "not seen in training: 'pink'"}
+    assert modality.summary()["unknown_labels"] == 0

@@ -136,6 +136,53 @@ def test_what_is_learned_does_not_depend_on_the_chunks(case: Case) -> None:
 
 
 @EVERY
+def test_an_interrupted_fit_is_taken_up_by_another_object_as_if_nothing_had_happened(case: Case) -> None:
+    whole, values = fitted(case)
+    for edge in (0, 3, len(values)):
+        first, second = case.build(), case.build()
+        first.partial_fit(first.read(pa.array(case.values)).values[:edge])
+        gathered = first.partial_state()
+        second.restore_partial(State(json.loads(to_json(gathered.json)), dict(gathered.files)))
+        assert second.partial_state() == gathered
+        second.partial_fit(second.read(pa.array(case.values)).values[edge:])
+        second.finish_fit()
+        assert to_json(second.state().json) == to_json(whole.state().json)
+        assert second.state().files == whole.state().files
+        assert_same(arrays(second, values), arrays(whole, values))
+
+
+@EVERY
+def test_gathering_goes_on_after_it_was_saved(case: Case) -> None:
+    modality = case.build()
+    values = modality.read(pa.array(case.values)).values
+    for value in range(len(values)):
+        modality.partial_fit(values[value : value + 1])
+        modality.partial_state()
+    modality.finish_fit()
+    assert to_json(modality.state().json) == to_json(fitted(case)[0].state().json)
+
+
+@EVERY
+def test_what_another_modality_gathered_or_what_is_damaged_is_refused(case: Case) -> None:
+    modality = case.build()
+    modality.partial_fit(modality.read(pa.array(case.values)).values)
+    state = modality.partial_state()
+    with pytest.raises(DataError, match="gathered so far about column 'c'"):
+        case.build().restore_partial(State({"partial": "something else"}, state.files))
+    for name, content in state.files.items():
+        for damaged in (b"", b"PK\x03\x04", content[: len(content) // 2], b"\x80\x04."):
+            with pytest.raises(DataError, match="begin anew"):
+                case.build().restore_partial(State(state.json, {name: damaged}))
+
+
+@INPUTS
+def test_what_training_held_calls_for_no_remark(case: Case) -> None:
+    modality, values = fitted(case)
+    assert not {row: what for row, what in modality.remarks(values).items() if values[row].as_py() is None}
+    assert not modality.remarks(values[:0])
+
+
+@EVERY
 def test_a_restored_modality_encodes_bit_for_bit_alike(case: Case) -> None:
     modality, values = fitted(case)
     state = modality.state()

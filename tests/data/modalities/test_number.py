@@ -306,3 +306,38 @@ def test_a_column_that_is_mostly_zero_still_gets_pieces_where_it_is_not():
     assert len(edges) == 12
     assert np.abs(np.diff(edges[1:]) - 9.9).max() < 1.2
     assert piece_edges(np.full(10, 3.0), 8) == (3.0,)
+
+
+ODDLY = [
+    "",
+    " ",
+    "NA",
+    "nan",
+    "-",
+    ".",
+    "x",
+    "1,234",
+    "inf",
+    "-1e400",
+    " 7 ",
+    "+5",
+    "−3",
+    "1.",
+    "12%",
+    "0x10",
+    "٣",
+    "-999",
+    None,
+]
+
+
+@pytest.mark.parametrize("missing", [["", "NA", "-"], ["", "-999"], ["1,234", "x"]])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_a_few_odd_values_among_plain_numbers_are_read_as_they_are_alone(missing: list[str], kind: pa.DataType) -> None:
+    modality = Number("n", NumberSettings(missing=missing))
+    for odd in ODDLY:
+        alone = modality.read(pa.array([odd], kind))
+        column = pa.array(["0", "1.5", "2", odd, "-3e2", "4", "5"], kind)[1:]
+        reading = modality.read(column)
+        assert reading.values.to_pylist() == [1.5, 2.0, *alone.values.to_pylist(), -300.0, 4.0, 5.0]
+        assert list(reading.problems.items()) == [(2, reason) for reason in alone.problems.values()]

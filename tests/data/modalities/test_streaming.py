@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,3 +90,36 @@ def test_keys_beyond_the_limit_keep_the_frequent_and_say_so() -> None:
     counts.add(np.arange(50), np.r_[100, np.ones(49, np.int64)])
     assert counts.result()[0].tolist() == [0]
     assert counts.approximate
+
+
+@pytest.mark.parametrize("edge", [0, 4_000, 9_999])
+@pytest.mark.parametrize(
+    ("make", "result"),
+    [
+        (lambda: Counts(limit=200), lambda it: (it.ranked(), it.approximate)),
+        (lambda: Counts(limit=100_000), lambda it: (it.ranked(), it.approximate)),
+        (lambda: KeyCounts(limit=200, pending=700), lambda it: ([a.tolist() for a in it.result()], it.approximate)),
+        (lambda: Sample(50, "test"), lambda it: it.values().tolist()),
+        (Moments, lambda it: (it.finish(), it.mean, it.deviation, it.minimum, it.maximum, it.count)),
+    ],
+    ids=["few-counts", "counts", "keys", "sample", "moments"],
+)
+def test_what_was_saved_goes_on_in_another_object_bit_for_bit(make: Any, result: Any, edge: int) -> None:
+    values = np.random.default_rng(1).zipf(1.3, 10_000) % 100_000
+
+    def add(statistic: Any, part: np.ndarray) -> None:
+        for chunk in np.array_split(part, max(1, len(part) // 500)):
+            if isinstance(statistic, Counts):
+                statistic.add([f"é{number}" for number in chunk], [1] * len(chunk))
+            elif isinstance(statistic, KeyCounts):
+                statistic.add(chunk, np.ones(len(chunk), np.int64))
+            else:
+                statistic.add(chunk.astype(np.float64))
+
+    whole, first, second = make(), make(), make()
+    for part in (values[:edge], values[edge:]):
+        add(whole, part)
+    add(first, values[:edge])
+    second.load({name: array.copy() for name, array in first.save().items()})
+    add(second, values[edge:])
+    assert result(second) == result(whole)

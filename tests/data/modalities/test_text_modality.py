@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from modelyard.core.errors import BundleError, DataError, SpecError
 from modelyard.data.kinds import Bag, Tokens
 from modelyard.data.modalities.base import Ragged, State
-from modelyard.data.modalities.ngrams import analyze
+from modelyard.data.modalities.ngram_words import analyze
 from modelyard.data.modalities.text import Text, TextSettings
 
 
@@ -152,6 +152,32 @@ def test_other_programs_can_read_the_tokenizer() -> None:
     modality = fitted(CORPUS, tokens="word")
     other = Tokenizer.from_str(modality.state().files["tokenizer.json"].decode())
     assert other.encode("Don't stop 北京").ids == rows(modality.encode(pa.array(["Don't stop 北京"]))["ids"])[0]
+
+
+# -- long and unheard-of texts ---------------------------------------------------------------------------------------
+
+
+def test_a_fit_says_how_much_of_training_is_cut() -> None:
+    for kind in ("word", "character", "bpe"):
+        texts = ["a", "a b c d", "a b c d e f", ""] if kind == "word" else ["a", "abcd", "abcdef", ""]
+        modality = fitted(texts, tokens=kind, max_length=3, min_count=1 if kind != "bpe" else 99)  # no merges
+        summary = modality.summary()
+        assert (summary["rows_cut"], summary["tokens_cut"], summary["longest"]) == (2, 1 + 3, 6)
+    assert fitted(["a " * 600, "a"], tokens="word", max_length=550).summary()["tokens_cut"] == 50
+    assert fitted(["a " * 600, "a"], tokens="word").summary()["max_length"] == 512
+
+
+def test_remarks_name_the_texts_that_are_cut_and_by_how_much() -> None:
+    modality = fitted(["a b c d"], tokens="word", max_length=2)
+    assert modality.remarks(pa.array(["a b", None, "a b c", "z z", "z a", "a b c d " * 100])) == {
+        2: "cut to 2 tokens: it has 3",
+        3: "no known token",
+        5: "cut to 2 tokens: it has 400",
+    }
+    modality = fitted(["a b c d"], tokens="ngrams")
+    before = modality.summary()
+    assert modality.remarks(pa.array(["a", None, "z", "z a"])) == {2: "no known n-gram"}
+    assert modality.summary() == before
 
 
 # -- n-grams --------------------------------------------------------------------------------------------------------

@@ -149,25 +149,36 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
     assert read(write(tmp_path, b"\xef\xbb\xbfa,b\n1,2\n"))[0] == {0: {"a": "1", "b": "2"}}
 
 
-def test_what_is_not_utf8_is_named_by_byte_and_line(tmp_path):
-    path = write(tmp_path, b"a,b\n1,2\n3,caf\xe9\n")
-    with pytest.raises(
-        DataError, match=r"rows\.csv is not UTF-8: byte 13 \(b'\\xe9'\), line 3.*data\.options\.encoding"
-    ):
-        read(path)
+def test_records_that_are_not_utf8_are_unreadable_and_the_others_keep_their_positions(tmp_path):
+    path = write(tmp_path, b'a,b\n1,2\n3,caf\xe9\n\xe9t\xe9,"x\ny"\n5,\xc3\xa9\n6,\xff,7\n')
+    rows, unreadable = read(path)
+    assert rows == {0: {"a": "1", "b": "2"}, 3: {"a": "5", "b": "é"}}
+    hint = " (data.options.encoding says how the text is encoded)"
+    assert unreadable == {
+        1: f"is not UTF-8: 'caf\ufffd'{hint}",
+        2: f"is not UTF-8: '\ufffdt\ufffd'{hint}",
+        4: "has 3 cells, expected 2: '6,\ufffd,7'",
+    }
     assert read(path, encoding="latin-1")[0][1] == {"a": "3", "b": "café"}
 
 
-def test_the_place_is_exact_behind_many_blocks_and_split_characters(tmp_path, monkeypatch):
-    text = "a,b\n" + "é中,𝄞\n" * 400_000
-    content = text.encode() + b"\xff,x\n"
-    with pytest.raises(DataError, match=f"byte {len(text.encode())} .*, line 400002"):
-        read(write(tmp_path, content))
+def test_a_header_that_is_not_utf8_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"first record of .*rows\.csv is not UTF-8: 'caf\ufffd,b'.*options\.encoding"):
+        read(write(tmp_path, b"caf\xe9,b\n1,2\n"))
+
+
+def test_the_place_of_what_is_not_utf8_is_exact_behind_many_blocks_and_split_characters(tmp_path):
+    content = ("a,b\n" + "é中,𝄞\n" * 400_000).encode() + b"\xff,x\n1,2\n"
+    unreadable, rows = {}, 0
+    for part in source(write(tmp_path, content)).read():
+        unreadable |= part.unreadable
+        rows += part.table.num_rows
+    assert (list(unreadable), rows) == ([400_000], 400_001)
 
 
 def test_a_character_cut_off_at_the_end_is_not_utf8(tmp_path):
-    with pytest.raises(DataError, match="is not UTF-8: byte 6"):
-        read(write(tmp_path, "a,b\n1,é".encode()[:-1]))
+    rows, unreadable = read(write(tmp_path, "a,b\n1,2\n1,é".encode()[:-1]))
+    assert (list(rows), list(unreadable)) == ([0], [1])
 
 
 def test_utf16_is_recognised_and_read_when_said(tmp_path):

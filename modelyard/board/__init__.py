@@ -1,0 +1,1 @@
+"""The board: all runs of a folder as a live page, while they train and after."""

@@ -1,0 +1,1 @@
+"""Which training rows come in an epoch, in which order, and how often."""

@@ -1,10 +1,10 @@
-"""Folder of pictures → training batches: modelyard beside Keras' image_dataset_from_directory and a DataLoader with PIL.
+"""Folder of pictures → batches: modelyard beside Keras' image_dataset_from_directory and a DataLoader with PIL.
 
     python benchmarks/images.py                        4,000 JPEGs of 256×256 to 128×128, five epochs, three repeats
     python benchmarks/images.py --images 2000 --size 224
 
-Each runs alone, in a process of its own, in turns; figures are medians over the repeats. modelyard's first epoch includes
-looking at every row (data gate, duplicates, statistics) and storing the pixels; peers decode again in every epoch.
+Each runs alone, in a process of its own, in turns; figures are medians over the repeats. modelyard's first epoch
+includes looking at every row (data gate, duplicates, statistics) and storing the pixels; peers decode in every epoch.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter
-
 from peers import environment_of, run_peer
+from PIL import Image, ImageFilter
 
 SCRIPTS = Path(__file__).parent / "peer_scripts"
 
@@ -55,7 +54,8 @@ def main() -> None:
         folder = Path(temporary) / "images"
         size = make_images(folder, options.images)
         print(
-            f"{options.images} JPEGs of 256×256, {size / options.images / 1024:.0f} KiB each, to {options.size}×{options.size}"
+            f"{options.images} JPEGs of 256×256, {size / options.images / 1024:.0f} KiB each, "
+            f"to {options.size}×{options.size}; images/s, medians of {options.repeats}"
         )
         runs: dict[str, list[dict[str, Any]]] = {"modelyard": [], "Keras": [], "PyTorch DataLoader": []}
         arguments = [str(folder), str(options.size), str(options.batch), str(options.epochs)]
@@ -64,9 +64,7 @@ def main() -> None:
             runs["modelyard"].append(run_peer(sys.executable, SCRIPTS / "images_modelyard.py", *arguments))
             runs["Keras"].append(run_peer(keras, SCRIPTS / "images_keras.py", *arguments))
             runs["PyTorch DataLoader"].append(run_peer(sys.executable, SCRIPTS / "images_torch.py", *arguments))
-        print(
-            f"{'':20}{'first epoch':>16}{'later epochs':>16}{f'{options.epochs} epochs':>16}   images/s, medians of {options.repeats}"
-        )
+        print(f"{'':20}{'first epoch':>16}{'later epochs':>16}{f'{options.epochs} epochs':>16}")
         rates = {name: _rates(found) for name, found in runs.items()}
         for name, found in rates.items():
             print(f"{name:20}" + "".join(f"{rate:16,.0f}" for rate in found) + f"   {runs[name][0]['version']}")

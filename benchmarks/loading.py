@@ -3,9 +3,9 @@
     python benchmarks/loading.py                 all recipes whose data can be had, a few minutes
     python benchmarks/loading.py mnist adult     some
 
-`gather` is the loading of fitted columns (the order, the gather from the store, the tensors); `augment` is what varying the
-pictures adds, where a recipe asks for it. Both are measured on the batches that training would take, alone, and set beside
-the median step on the same batches.
+`gather` is the loading of fitted columns (the order, the gather from the store, the tensors); `augment` is what varying
+the pictures adds, where a recipe asks for it. Both are measured on the batches that training would take, alone, and set
+beside the median step on the same batches.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def measure(name: str) -> tuple[float, float, float, int]:
     inputs = prepared.fitted.describe()
     family = settle(choose_family(spec, inputs, len(prepared.splits["train"]), reasons), inputs)
     spec = spec.replace(model=family, train=choose_training(spec.train, family.name, reasons))
-    setup = set_up(spec, prepared, task)
+    setup = set_up(spec, prepared.splits, prepared.fitted, task, prepared.record.files)
     task.prepare(setup.train.targets())
     state = start(spec, setup, build(family, inputs, task.output_size, spec.seed))
     loader = setup.train

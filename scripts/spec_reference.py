@@ -58,9 +58,9 @@ TABLES = [
 CHECKS = """\
 ## Checks
 
-What the data gate looks for, and what can be done about it: `data.checks: {NAME: error | drop | keep}`. `error` refuses to train,
-`drop` leaves the rows out and lists them in `quarantine.jsonl`, `keep` accepts it. Left unsaid, a finding has the severity
-that it deserves by itself: some refuse, most warn or note. More about them: [data.md](data.md).
+What the data gate looks for, and what can be done about it: `data.checks: {NAME: error | drop | keep}`. `error` refuses
+to train, `drop` leaves the rows out and lists them in `quarantine.jsonl`, `keep` accepts it. Left unsaid, a finding has
+the severity that it deserves by itself: some refuse, most warn or note. More about them: [data.md](data.md).
 
 | check | what it looks for | policies |
 |---|---|---|"""

@@ -107,7 +107,7 @@ def test_every_verb_has_help_with_examples(run):
         (("bundle", "verify", "."), 2, "not a complete bundle"),
         (("recipes", "show", "mnits"), 2, "did you mean 'mnist'"),
         (("data", "get", "adullt"), 2, "did you mean 'adult'"),
-        (("runs", "a"), 2, "two runs or more"),
+        (("compare", "a"), 2, "two runs or more"),
         (("trian", "x"), 2, "did you mean 'train'"),
         (("train",), 2, "Missing argument"),
     ],

@@ -11,7 +11,7 @@ import modelyard
 PUBLIC = {
     "BundleError", "DataError", "GateError", "MissingExtraError", "ModelyardError", "Predictions", "Predictor", "Run",
     "Spec", "SpecError", "Stopped", "StorageError", "UnreachableError", "UsageError", "__version__", "catalog",
-    "compare", "describe", "draft", "evaluate", "load", "open_spec", "recipe_text", "recipes", "runs", "schema",
+    "check", "compare", "describe", "draft", "evaluate", "load", "open_spec", "recipe_text", "recipes", "runs", "schema",
     "train", "verify",
 }  # fmt: skip
 

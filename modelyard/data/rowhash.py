@@ -227,7 +227,7 @@ def _short_sums(
         if not len(longer):
             break
         words = words_at[starts[longer] + 8 * word] & _HEADS[np.minimum(lengths[longer] - 8 * word, 8)]
-        total[longer] += mix(words + np.uint64(word) * _PLACE)
+        total[longer] += mix(words + np.uint64(word * int(_PLACE) % 2**64))
     return total
 
 

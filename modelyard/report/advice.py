@@ -11,7 +11,16 @@ from modelyard.report.evaluations import Evidence, headline, in_order
 from modelyard.report.formatting import count, finite, listed, number, percent, quoted
 from modelyard.report.learning import on_learning
 from modelyard.report.metric_names import difference_of, name_of, value_of
-from modelyard.report.weaknesses import CALIBRATION_ERROR, gap_of, slice_name, suspect_count
+from modelyard.report.weaknesses import (
+    CALIBRATION_ERROR,
+    DOUBTED,
+    corruption_name,
+    costliest,
+    doubted_rows,
+    gap_of,
+    higher_is_better,
+    slice_name,
+)
 from modelyard.report.words import compare
 
 __all__ = ["RULES", "Advice", "advice"]
@@ -21,10 +30,17 @@ _WIDE = 0.1
 """Width of the headline's interval from which on more test rows are asked for, of a metric that is a share."""
 _APART = 0.15
 """Difference of precision and recall from which on a threshold is worth choosing."""
-_LEAKS = {"label_copy", "label_predictor", "duplicates_across_splits", "group_leakage", "time_leakage"}
+_LEAKING_COLUMNS = {"label_copy", "label_predictor"}
+_LEAKING_ROWS = {"duplicates_across_splits", "group_leakage", "time_leakage"}
+_LEAK = 0.01
+"""Share of the held-out rows from which on leaking rows come first."""
+
+_AUGMENTS = {"brightness": ("brightness", 0.4), "contrast": ("contrast", 0.6), "shift and rotation": ("rotate", 15.0)}
+"""Corruption of pictures → the augmentation that is like it, and a strength."""
 
 RULES = (
-    "Leaks come first: while held-out rows are known from training, no other number can be trusted.",
+    f"Leaks come first, where a column gives the label away or {percent(_LEAK).replace('.0%', '%')} of the held-out "
+    "rows or more are known from training: then no other number can be trusted.",
     f"More test rows are asked for when the headline’s interval is wider than {round(100 * _WIDE)} points; its width "
     "shrinks with the root of the number of rows.",
     f"A threshold is worth choosing when precision and recall of two labels differ by more than {round(100 * _APART)} "
@@ -58,10 +74,17 @@ def _judge(evidence: Evidence) -> Mapping[str, Any]:
 
 
 def _leaks(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
+    data = evidence.get("data") or {}
+    held_out = sum(int(many) for split, many in (data.get("rows") or {}).items() if split != "train")
     found = [
         one
-        for one in (evidence.get("data") or {}).get("findings") or []
-        if one.get("check") in _LEAKS and one.get("severity") in ("refuse", "warn") and one.get("policy") != "drop"
+        for one in data.get("findings") or []
+        if one.get("severity") in ("refuse", "warn")
+        and one.get("policy") != "drop"
+        and (
+            one.get("check") in _LEAKING_COLUMNS
+            or (one.get("check") in _LEAKING_ROWS and int(one.get("rows") or 0) >= _LEAK * max(held_out, 1))
+        )
     ]
     if not found:
         return None
@@ -70,7 +93,7 @@ def _leaks(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
         "Close the leak between training and test",
         f"{titles}. What was measured may be too good.",
         next((str(one["setting"]) for one in found if one.get("setting")), ""),
-        "data",
+        "gate",
     )
 
 
@@ -99,12 +122,12 @@ def _not_better(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
 
 
 def _labels(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
-    many = suspect_count(evidence)
-    if not many:
+    many, rows = doubted_rows(evidence)
+    if not many or many > DOUBTED * rows:
         return None
     return Advice(
         f"Check the labels of {count(many, 'row')}",
-        "Models that did not learn from them answer otherwise, and surely; each is named with its inputs.",
+        "A model that had not seen them surely answers otherwise. The first are shown with their inputs.",
         section="suspects",
     )
 
@@ -161,10 +184,34 @@ def _groups(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
     metric, both = str(gap["metric"]), f"{quoted(gap.get('highest'))} and {quoted(gap.get('lowest'))}"
     return Advice(
         f"Decide whether the gap between groups of {column} can be accepted",
-        f"{name_of(metric).title} of {both} differ by {difference_of(metric, gap['difference'])}, more than chance gives. "
-        "The numbers cannot decide it.",
+        f"{name_of(metric).title} of {both} differ by {difference_of(metric, gap['difference'])}, more than chance "
+        "gives. The numbers cannot decide it.",
         section="fairness",
     )
+
+
+def _damage(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
+    worst = costliest(_judge(evidence))
+    if worst is None:
+        return None
+    name, columns = str(worst.get("corruption")), [str(column) for column in worst.get("columns") or []]
+    metric = str(worst.get("metric"))
+    moves = "falls" if higher_is_better(metric, _judge(evidence)) else "rises"
+    because = f"{name_of(metric).title} {moves} to {value_of(metric, worst.get('corrupted'))} with it. "
+    if name.startswith("missing"):
+        because += "Make sure that the values arrive, or train with rows that lack them."
+        return Advice(f"Guard against {corruption_name(worst)}", because, section="robustness")
+    setting = _AUGMENTS.get(name)
+    inputs = (spec.get("data") or {}).get("inputs") or {}
+    command = ""
+    for column in columns:
+        chosen = inputs.get(column)
+        augment = chosen.get("augment") if isinstance(chosen, Mapping) else None
+        if setting is not None and isinstance(augment, Mapping) and not augment.get(setting[0]):
+            command = f"data.inputs.{column}.augment.{setting[0]}={setting[1]:g}"
+            break
+    because += "If it occurs where the model is used, train on inputs like that."
+    return Advice(f"Prepare it for {name}", because, command, "robustness")
 
 
 def _probabilities(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
@@ -238,7 +285,7 @@ def _more_tests(spec: Mapping[str, Any], evidence: Evidence) -> Advice | None:
     low, high, rows = (finite(value) for value in (measured.get("low"), measured.get("high"), judge.get("rows")))
     if low is None or high is None or rows is None or high - low <= _WIDE:
         return None
-    needed = int(rows * ((high - low) / _WIDE) ** 2) + 1
+    needed = int(float(f"{rows * ((high - low) / _WIDE) ** 2:.2g}"))  # the rule gives no more than two digits
     return Advice(
         "Measure on more rows",
         f"The interval of {name_of(measured['name']).title.lower()} is {difference_of('accuracy', high - low)} wide; "
@@ -257,7 +304,7 @@ def _fresh() -> Advice:
 
 
 _STEPS: tuple[Callable[[Mapping[str, Any], Evidence], Advice | None], ...] = (
-    _leaks, _hold_out, _not_better, _fitting, _labels, _slices, _rare_labels, _groups, _probabilities, _threshold,
-    _more_rows, _more_tests,
+    _leaks, _hold_out, _not_better, _fitting, _slices, _labels, _rare_labels, _groups, _damage, _probabilities,
+    _threshold, _more_rows, _more_tests,
 )  # fmt: skip
 """The rules in the order of their weight."""

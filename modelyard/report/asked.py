@@ -1,4 +1,4 @@
-"""Section: what was asked. The job in a sentence, what the spec left open and how it was settled, the whole spec."""
+"""Section: what was asked. The job in a sentence, what the spec left open and how it was settled."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from modelyard.report.evaluations import Evidence
 from modelyard.report.formatting import count, listed, number
 
 __all__ = ["choice_name", "source_words", "targets_of", "view"]
-
-_MOST_TEXT = 200_000
 
 
 def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
     """Return what the template shows."""
     training = evidence.get("training") or {}
     choices: Mapping[str, str] = training.get("choices") or {}
-    text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True, width=96, default_flow_style=None)
     return {
         "about": spec.get("about") or "",
         "targets": targets_of(spec),
@@ -33,8 +28,6 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
         "choices": [
             {"setting": setting, "value": _value_at(spec, setting), "why": why} for setting, why in choices.items()
         ],
-        "spec": text[:_MOST_TEXT],
-        "spec_cut": len(text) > _MOST_TEXT,
     }
 
 

@@ -42,7 +42,9 @@ def _words(calibration: Mapping[str, Any], bins: Sequence[Mapping[str, Any]]) ->
         return ""
     mean, true = (sum(one[key] * int(one.get("rows") or 0) for one in bins) / total for key in ("probability", "share"))
     what = "the answered label" if calibration.get("label") is None else f"“{label(calibration['label'])}”"
-    said = f"On average {what} is given a probability of {percent(mean)}, and it was true of {percent(true)} of the rows"
+    said = (
+        f"On average {what} is given a probability of {percent(mean)}, and it was true of {percent(true)} of the rows"
+    )
     if abs(mean - true) < _MEANT:
         return f"{said}."
     return f"{said}: probabilities are too {'high' if mean > true else 'low'} on the whole."
@@ -76,8 +78,12 @@ def _temperature(calibration: Mapping[str, Any], temperature: float) -> str:
         ("the log loss", "log_loss", "log_loss_calibrated"),
     ):
         old, new = finite(calibration.get(before)), finite(calibration.get(after))
-        if old is not None and new is not None and old != new:
-            write = percent if before == "ece" else number
+        if old is None or new is None:
+            continue
+        write = percent if before == "ece" else number
+        if write(old) == write(new):
+            parts.append(f"{name} stays at {write(old)}")
+        else:
             parts.append(f"{name} {'falls' if new < old else 'rises'} from {write(old)} to {write(new)}")
     return f"{said} With it, {' and '.join(parts)} on these rows." if parts else said
 

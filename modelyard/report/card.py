@@ -13,10 +13,11 @@ from typing import Any
 import yaml
 
 from modelyard.report.asked import source_words, targets_of
-from modelyard.report.card_results import calibration, factors, limitations, metrics, quantities, robustness
+from modelyard.report.card_limits import limitations
+from modelyard.report.card_results import calibration, factors, metrics, quantities, robustness
 from modelyard.report.evaluations import Evidence, in_order, rows_of
 from modelyard.report.formatting import MISSING, bytes_, count, duration, finite, number
-from modelyard.report.markdown import Fact, Kind, bullets, facts, prose, table
+from modelyard.report.markdown import Fact, Kind, facts, prose, table
 
 __all__ = ["card"]
 
@@ -39,7 +40,7 @@ def card(spec: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
         ("Metrics", metrics(spec, evidence)),
         ("Evaluation data", _evaluation_data(spec, evidence)),
         ("Training data", _training_data(spec, evidence)),
-        ("Quantitative analyses", quantities(evidence)),
+        ("Quantitative analyses", quantities(spec, evidence)),
         ("Calibration", calibration(evidence)),
         ("Robustness", robustness(evidence)),
         ("Limitations", limitations(spec, evidence)),
@@ -234,11 +235,13 @@ def _ethics(spec: Mapping[str, Any], evidence: Evidence) -> list[str]:
     found = [one for one in data.get("findings") or [] if one.get("check") == "personal_data"]
     personal = []
     for one in found:
-        kinds: Mapping[str, Any] = (one.get("details") or {}).get("kinds") or {}
-        pieces = ", ".join(f"{name}: {number(many)}" for name, many in kinds.items())
+        kinds: Mapping[str, Mapping[str, Any]] = (one.get("details") or {}).get("kinds") or {}
+        pieces = ", ".join(f"{name}: {number(many.get('pieces'))}" for name, many in kinds.items())
         where = ", ".join(map(str, one.get("columns") or []))
         personal.append(f"{count(one.get('rows'), 'row')} of {where}" + (f" ({pieces})" if pieces else ""))
-    told = "; ".join(personal) if personal else "none found" if "findings" in data else ""
+    texts = any(one.get("modality") == "text" for one in data.get("columns") or [])
+    none = "none found" if texts else "no text column was looked at"
+    told = "; ".join(personal) if personal else none if "findings" in data else ""
     groups = [str(column) for column in (spec.get("evaluate") or {}).get("groups") or []]
     return [
         facts(

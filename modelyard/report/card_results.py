@@ -1,4 +1,4 @@
-"""The part of the model card that is about results: factors, metrics, analyses, and the limits that follow from them."""
+"""The part of the model card about results: factors, metrics, analyses by one and several factors, calibration."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from modelyard.report.evaluations import Evidence, headline, in_order, rows_of
 from modelyard.report.formatting import MISSING, count, finite, number, percent, quoted
 from modelyard.report.markdown import Fact, Kind, bullets, facts, prose, table
-from modelyard.report.metric_names import name_of, value_of
-from modelyard.report.words import compare, trivial_answer
+from modelyard.report.metric_names import change_of, difference_of, name_of, value_of
+from modelyard.report.words import trivial_answer
 
-__all__ = ["calibration", "factors", "limitations", "metrics", "quantities", "robustness"]
+__all__ = ["calibration", "factors", "metrics", "quantities", "robustness", "slice_words"]
 
 _MOST = 30
 _FEW_ROWS = 100
@@ -72,7 +72,7 @@ def metrics(spec: Mapping[str, Any], evidence: Evidence) -> list[str]:
 # -- analyses ---------------------------------------------------------------------------------------------------------
 
 
-def quantities(evidence: Evidence) -> list[str]:
+def quantities(spec: Mapping[str, Any], evidence: Evidence) -> list[str]:
     """Return the numbers: of all rows, by label, by one factor, by several factors together, by group."""
     judge = _judge(evidence)
     if not judge:
@@ -80,9 +80,9 @@ def quantities(evidence: Evidence) -> list[str]:
     blocks = [f"On {prose(rows_of(judge))}.", _all_rows(judge, trivial_answer(judge, evidence))]
     blocks += _folds(evidence)
     blocks += _by_label(judge)
-    slices = judge.get("slices") or []
-    blocks += _sliced("Unitary", [one for one in slices if len(_columns(one)) == 1])
-    blocks += _sliced("Intersectional", [one for one in slices if len(_columns(one)) > 1])
+    slices, searched = judge.get("slices") or [], (spec.get("evaluate") or {}).get("slices") == "auto"
+    blocks += _sliced("Unitary", [one for one in slices if len(_columns(one)) == 1], searched)
+    blocks += _sliced("Intersectional", [one for one in slices if len(_columns(one)) > 1], searched)
     for fairness in judge.get("fairness") or []:
         blocks += _groups(fairness)
     return blocks
@@ -105,7 +105,10 @@ def _folds(evidence: Evidence) -> list[str]:
     if not spread:
         return []
     lines = [
-        [name_of(one["metric"]).title, *(value_of(one["metric"], one.get(key)) for key in ("mean", "lowest", "highest"))]
+        [
+            name_of(one["metric"]).title,
+            *(value_of(one["metric"], one.get(key)) for key in ("mean", "lowest", "highest")),
+        ]
         for one in spread
     ]
     heads: Heads = [("Metric", None), ("Mean", "measured"), ("Lowest", "measured"), ("Highest", "measured")]
@@ -129,10 +132,13 @@ def _by_label(judge: Mapping[str, Any]) -> list[str]:
     return ["### By label or target" + _of_all(entries), table(heads, lines)]
 
 
-def _sliced(title: str, slices: Sequence[Mapping[str, Any]]) -> list[str]:
+def _sliced(title: str, slices: Sequence[Mapping[str, Any]], searched: bool) -> list[str]:
     what = "one factor" if title == "Unitary" else "several factors together"
     if not slices:
-        return [f"### {title} results", facts([Fact(f"Slices by {what}", "derived", "")])]
+        return [
+            f"### {title} results",
+            facts([Fact(f"Slices by {what}", "derived", "none stood out" if searched else "")]),
+        ]
     heads: Heads = [("Slice", "declared" if slices[0].get("declared") else "derived"), ("Rows", "measured")]
     heads += [("Metric", None), ("Value", "measured"), ("Interval", "derived"), ("All other rows", "measured")]
     heads += [("p", "derived"), ("Worse than chance allows", "derived")]
@@ -179,8 +185,8 @@ def _groups(fairness: Mapping[str, Any]) -> list[str]:
         lines = [
             [
                 name_of(one["metric"]).title,
-                value_of(one["metric"], one.get("difference")),
-                _from_to(*(value_of(one["metric"], one.get(end)) for end in ("low", "high"))),
+                difference_of(one["metric"], one.get("difference")),
+                _from_to(*(change_of(one["metric"], one.get(end)) for end in ("low", "high"))),
                 one.get("highest"),
                 one.get("lowest"),
                 number(one.get("ratio"), 3),
@@ -229,162 +235,12 @@ def robustness(evidence: Evidence) -> list[str]:
             number(one.get("rows")),
             value_of(one["metric"], one.get("clean")),
             value_of(one["metric"], one.get("corrupted")),
-            value_of(one["metric"], one.get("change")),
-            _from_to(*(value_of(one["metric"], one.get(end)) for end in ("low", "high"))),
+            change_of(one["metric"], one.get("change")),
+            _from_to(*(change_of(one["metric"], one.get(end)) for end in ("low", "high"))),
         ]
         for one in found
     ]
     return [f"{prose(name_of(found[0]['metric']).title)} on corrupted rows:", table(heads, lines)]
-
-
-# -- limitations ------------------------------------------------------------------------------------------------------
-
-
-def limitations(spec: Mapping[str, Any], evidence: Evidence) -> list[str]:
-    """Return what the evidence says against relying on the model."""
-    judge = _judge(evidence)
-    if not judge:
-        return [bullets("derived", ["Nothing was measured on held-out rows: how good the model is, nobody knows."])]
-    said = [
-        *_against_baseline(judge),
-        *_missed(spec, judge),
-        *_weak_labels(judge),
-        *(f"It does worse where {slice_words(one)}: {_beside(one)}." for one in _worse(judge)[:5]),
-        *_unequal(judge),
-        *_fragile(judge),
-        *_unsure(judge),
-        *_data_limits(evidence.get("data") or {}),
-        *_doubtful(evidence, judge),
-    ]
-    doubled = (evidence.get("learning_curve") or {}).get("doubling")
-    if doubled:
-        said.append(f"More rows may help: {doubled}.")
-    said += [f"{str(note)[:1].upper()}{str(note)[1:]}." for note in judge.get("notes") or []]
-    none = "The evidence shows none beyond what was not measured."
-    declared = facts([Fact("Known limits that the evidence cannot show", "declared", "")])
-    return [bullets("derived", said or [none]) + "\n" + declared]
-
-
-def _against_baseline(judge: Mapping[str, Any]) -> list[str]:
-    measured = headline(judge)
-    if measured is None:
-        return []
-    name, standing = name_of(measured["name"]).title, compare(measured)
-    said = {
-        "maybe": [f"By {name}, its interval reaches the trivial answer: it may be no better than that."],
-        "worse": [f"By {name}, it is no better than the trivial answer."],
-        "alone": [f"{name} has no trivial answer to be compared with."],
-        "untested": [f"{name} has no interval: how much of it is chance is not known."],
-    }.get(standing, [])
-    rows = int(judge.get("rows") or 0)
-    if rows < _FEW_ROWS:
-        said.append(f"It was judged on {rows_of(judge)} only.")
-    if judge.get("split") == "validation":
-        said.append("There was no test split: rows that helped to choose the weights flatter a model.")
-    return said
-
-
-def _missed(spec: Mapping[str, Any], judge: Mapping[str, Any]) -> list[str]:
-    required: Mapping[str, Any] = (spec.get("evaluate") or {}).get("require") or {}
-    said = []
-    for one in judge.get("metrics") or []:
-        wanted, value = finite(required.get(one["name"])), finite(one.get("value"))
-        if wanted is None:
-            continue
-        higher = one.get("higher_is_better", True)
-        if value is None or (value < wanted if higher else value > wanted):
-            bound = f"at {'least' if higher else 'most'} {value_of(one['name'], wanted)}"
-            said.append(f"It misses a requirement: {name_of(one['name']).title} of {bound}.")
-    return said
-
-
-def _weak_labels(judge: Mapping[str, Any]) -> list[str]:
-    entries = [one for one in judge.get("per_label") or [] if one.get("rows") and "recall" in one]
-    lost = [quoted(one["name"]) for one in entries if not one["recall"]]
-    if lost:
-        shown = ", ".join(lost[:5]) + (f" and {number(len(lost) - 5)} more" if len(lost) > 5 else "")
-        return [f"It never found a row of {shown}."]
-    known = [one for one in entries if finite(one.get("f1")) is not None]
-    if len(known) < 2 or all(one["f1"] == 1 for one in known):
-        return []
-    worst = min(known, key=lambda one: float(one["f1"]))
-    told = f"{percent(worst['recall'])} of its {count(worst['rows'], 'row')} were found"
-    return [f"Its weakest label is {quoted(worst['name'])}: {told}, at a precision of {percent(worst['precision'])}."]
-
-
-def _worse(judge: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [one for one in judge.get("slices") or [] if one.get("worse")]
-
-
-def _beside(one: Mapping[str, Any]) -> str:
-    here, rest = (value_of(one["metric"], one.get(key)) for key in ("metric_value", "rest"))
-    return f"{name_of(one['metric']).title} {here} on {count(one.get('rows'), 'row')}, {rest} elsewhere"
-
-
-def _unequal(judge: Mapping[str, Any]) -> list[str]:
-    said = []
-    for fairness in judge.get("fairness") or []:
-        for one in fairness.get("differences") or []:
-            low = finite(one.get("low"))
-            if low is not None and low > 0:
-                name, gap = name_of(one["metric"]).title, value_of(one["metric"], one.get("difference"))
-                groups = f"{quoted(one.get('highest'))} and {quoted(one.get('lowest'))}"
-                said.append(f"Groups of {fairness.get('column')} differ: {name} by {gap} between {groups}.")
-    return said
-
-
-def _fragile(judge: Mapping[str, Any]) -> list[str]:
-    """Of each corruption that costs more than chance, the strongest severity."""
-    better = {one["name"]: one.get("higher_is_better", True) for one in judge.get("metrics") or []}
-    worst: dict[str, Mapping[str, Any]] = {}
-    for one in judge.get("robustness") or []:
-        low, high = finite(one.get("low")), finite(one.get("high"))
-        if low is None or high is None:
-            continue
-        if (high < 0) if better.get(one["metric"], True) else (low > 0):
-            worst[str(one.get("corruption"))] = one
-    said = []
-    for corruption, one in list(worst.items())[:6]:
-        before, after = (value_of(one["metric"], one.get(key)) for key in ("clean", "corrupted"))
-        title = name_of(one["metric"]).title
-        said.append(f"It is hurt by {corruption} (severity {one.get('severity')} of 3): {title} {before} → {after}.")
-    return said
-
-
-def _unsure(judge: Mapping[str, Any]) -> list[str]:
-    found = judge.get("calibration") or {}
-    low, error = finite(found.get("low")), finite(found.get("ece"))
-    if low is None or error is None or low < 0.02:
-        return []
-    said = f"Its probabilities are off by {percent(error)} on average (expected calibration error)"
-    temperature = finite(found.get("temperature"))
-    if temperature is not None and not 0.9 < temperature < 1.1:
-        said += f"; on validation it is too {'sure' if temperature > 1 else 'unsure'} (temperature {number(temperature)})"
-    return [said + "."]
-
-
-def _data_limits(data: Mapping[str, Any]) -> list[str]:
-    """Refusals and warnings of the data gate that were accepted, and columns that drift."""
-    said = [
-        f"Data gate, {one.get('severity')}: {one.get('title')}."
-        for one in data.get("findings") or []
-        if one.get("severity") in ("refuse", "warn") and one.get("policy") == "keep"
-    ]
-    drifted = list(dict.fromkeys(str(one["column"]) for one in data.get("drift") or [] if one.get("drifted")))
-    if drifted:
-        columns = ", ".join(drifted[:5]) + (f" and {number(len(drifted) - 5)} more" if len(drifted) > 5 else "")
-        said.append(f"Held-out rows differ from training in {columns}.")
-    return said
-
-
-def _doubtful(evidence: Evidence, judge: Mapping[str, Any]) -> list[str]:
-    said = []
-    if judge.get("suspect_rows"):
-        said.append(f"{count(judge['suspect_rows'], 'label')} of {rows_of(judge)} are likely wrong.")
-    found = (evidence.get("cross_validation") or {}).get("suspects") or []
-    if found:
-        said.append(f"{count(len(found), 'label')} of the training rows are likely wrong.")
-    return said
 
 
 # -- small things -----------------------------------------------------------------------------------------------------

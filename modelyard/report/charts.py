@@ -7,19 +7,17 @@ done by `script.js`, which reads what to say from `data-hover`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from modelyard.report.formatting import number
 from modelyard.report.scales import Scale
 from modelyard.report.svg import Drawn, element
 
-__all__ = ["HEIGHT", "Curve", "Mark", "as_table", "line_chart", "share_ticks", "thin"]
+__all__ = ["HEIGHT", "Curve", "Mark", "as_table", "line_chart", "thin"]
 
 HEIGHT = 176
 """Of the plot, in CSS pixels: as tall as `.plot` in style.css."""
-_TALL = 264
-"""Of a plot whose sides mean the same."""
 _LETTER = 15
 """Least distance of two names at the lines' ends, in CSS pixels."""
 _MOST_POINTS = 1500
@@ -31,18 +29,9 @@ class Curve:
 
     name: str
     kind: str
-    """Classes that give the look: `train`, `validation`, `test`, `plain`, `reference` (dashed, and not spoken of),
-    `quiet` (thin), `worst`, `series-0` to `series-5`."""
+    """Class that gives the colour: `train`, `validation`, `plain`, `series-0` to `series-5`."""
     points: Sequence[tuple[float, float]]
     """(x, y), x rising; gaps are left out."""
-    band: Sequence[tuple[float, float, float]] = field(default=())
-    """(x, low, high) of the intervals, drawn as an area."""
-    bars: Sequence[tuple[float, float, float]] = field(default=())
-    """(x, low, high) of the intervals, drawn one by one."""
-    dots: bool = False
-    """Whether each point is marked."""
-    line: bool = True
-    """Whether the points are joined."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +51,6 @@ def line_chart(
     hover: Sequence[tuple[float, Sequence[str]]],
     mark: Mark | None = None,
     x_title: str = "",
-    y_text: Callable[[float], str] = number,
-    tall: bool = False,
 ) -> Drawn:
     """Return a chart.
 
@@ -76,10 +63,7 @@ def line_chart(
         hover: For each place to stop at, x and the lines of text that are shown.
         mark: What to mark.
         x_title: What x is.
-        y_text: How values of y are written.
-        tall: Whether it stands nearly as high as it is wide.
     """
-    height = _TALL if tall else HEIGHT
     y_ticks = y_scale.ticks()
     lines = [
         element("line", {"class": "grid", "x1": 0, "x2": 100, "y1": 100 - y_scale(y), "y2": 100 - y_scale(y)})
@@ -88,13 +72,13 @@ def line_chart(
     if mark is not None:
         at = x_scale(mark.at)
         lines.append(element("line", {"class": "mark", "x1": at, "x2": at, "y1": 0, "y2": 100}))
-    lines += [part for curve in curves for part in _drawn(curve, x_scale, y_scale)]
+    lines += [_path(curve, x_scale, y_scale) for curve in curves]
     hidden = {"viewBox": "0 0 100 100", "preserveAspectRatio": "none", "aria-hidden": "true", "focusable": "false"}
     plot = element("svg", dict(hidden), *lines)
     letters = [
-        *(_placed("y-tick", y_text(y), top=100 - y_scale(y)) for y in y_ticks),
+        *(_placed("y-tick", number(y), top=100 - y_scale(y)) for y in y_ticks),
         *(_placed(f"x-tick{_side(x_scale(x))}", text, left=x_scale(x)) for x, text in x_ticks),
-        *_end_names(curves, y_scale, height),
+        *_end_names(curves, y_scale),
     ]
     if mark is not None:
         side = "mark-name left" if x_scale(mark.at) > 55 else "mark-name"
@@ -102,14 +86,14 @@ def line_chart(
     stops = [[round(x_scale(x), 2), list(texts)] for x, texts in hover]
     inside = element("div", {"class": "plot"}, plot, *letters)
     named = any(curve.name for curve in curves)
-    kind = "chart" + (" named" if named else "") + (" tall" if tall else "")
+    kind = "chart" + (" named" if named else "")
     return element(
         "div",
         {
             "class": kind,
             "role": "img",
             "tabindex": 0,
-            "aria-label": f"{title}. {_spoken(curves, y_text)}",
+            "aria-label": f"{title}. {_spoken(curves)}",
             "data-hover": json.dumps(stops, ensure_ascii=False, separators=(",", ":")),
         },
         inside,
@@ -118,8 +102,10 @@ def line_chart(
 
 
 def as_table(what: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Drawn:
-    """Return a chart's values as a table that is folded away; the first column names the row, the others are numbers."""
-    head = [element("th", {"scope": "col", "class": "number" if at else None}, name) for at, name in enumerate(headings)]
+    """Return a chart's values as a table that is folded away; the first column names the row, others are numbers."""
+    head = [
+        element("th", {"scope": "col", "class": "number" if at else None}, name) for at, name in enumerate(headings)
+    ]
     body = [
         element(
             "tr",
@@ -140,34 +126,10 @@ def as_table(what: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) 
     return element("details", {"class": "as-table"}, element("summary", None, "As a table"), scroll)
 
 
-def share_ticks(scale: Scale, most: int = 5) -> list[tuple[float, str]]:
-    """Return ticks of a scale of shares, written as percentages."""
-    return [(tick, f"{100 * tick:g}%") for tick in scale.ticks(most)]
-
-
 def thin(points: Sequence[tuple[float, float]], most: int = _MOST_POINTS) -> list[tuple[float, float]]:
     """Return at most about `most` of the points, evenly chosen, the last one kept."""
     step = -(-len(points) // most)
     return [*points[:-1:step], *points[-1:]] if step > 1 else list(points)
-
-
-def _drawn(curve: Curve, x_scale: Scale, y_scale: Scale) -> list[Drawn]:
-    """Everything of a curve, the intervals first."""
-    parts = []
-    if curve.band:
-        above = [(x_scale(x), 100 - y_scale(high)) for x, _, high in curve.band]
-        below = [(x_scale(x), 100 - y_scale(low)) for x, low, _ in reversed(curve.band)]
-        around = "".join(f"{'L' if at else 'M'}{x:.2f} {y:.2f}" for at, (x, y) in enumerate([*above, *below]))
-        parts.append(element("path", {"class": f"band {curve.kind}", "d": f"{around}z"}))
-    if curve.bars:
-        drawn = "".join(f"M{x_scale(x):.2f} {100 - y_scale(low):.2f}V{100 - y_scale(high):.2f}" for x, low, high in curve.bars)
-        parts.append(element("path", {"class": f"curve error-bar {curve.kind}", "d": drawn}))
-    if curve.line and curve.points:
-        parts.append(_path(curve, x_scale, y_scale))
-    if curve.dots and curve.points:
-        drawn = "".join(f"M{x_scale(x):.2f} {100 - y_scale(y):.2f}h0" for x, y in curve.points)
-        parts.append(element("path", {"class": f"curve dot {curve.kind}", "d": drawn}))
-    return parts
 
 
 def _path(curve: Curve, x_scale: Scale, y_scale: Scale) -> Drawn:
@@ -179,10 +141,10 @@ def _path(curve: Curve, x_scale: Scale, y_scale: Scale) -> Drawn:
     return element("path", {"class": f"curve {curve.kind}", "d": drawn})
 
 
-def _end_names(curves: Sequence[Curve], y_scale: Scale, height: int) -> list[Drawn]:
+def _end_names(curves: Sequence[Curve], y_scale: Scale) -> list[Drawn]:
     """Names beside the ends of the lines, pushed apart where they would touch."""
     ends = [
-        (min(100.0, max(0.0, 100 - y_scale(curve.points[-1][1]))) * height / 100, curve)
+        (min(100.0, max(0.0, 100 - y_scale(curve.points[-1][1]))) * HEIGHT / 100, curve)
         for curve in curves
         if curve.name and curve.points
     ]
@@ -190,11 +152,11 @@ def _end_names(curves: Sequence[Curve], y_scale: Scale, height: int) -> list[Dra
     tops: list[float] = []
     for top, _ in ends:
         tops.append(max(top, tops[-1] + _LETTER) if tops else top)
-    over = (tops[-1] - height) if tops else 0
+    over = (tops[-1] - HEIGHT) if tops else 0
     if over > 0:
         tops = [top - over for top in tops]
     return [
-        _placed(f"end-name {curve.kind}", curve.name, top=100 * top / height)
+        _placed(f"end-name {curve.kind}", curve.name, top=100 * top / HEIGHT)
         for top, (_, curve) in zip(tops, ends, strict=True)
     ]
 
@@ -208,10 +170,10 @@ def _side(place: float) -> str:
     return " first" if place < 4 else " last" if place > 96 else ""
 
 
-def _spoken(curves: Sequence[Curve], text: Callable[[float], str]) -> str:
+def _spoken(curves: Sequence[Curve]) -> str:
     said = [
-        f"{curve.name or 'It'} goes from {text(curve.points[0][1])} to {text(curve.points[-1][1])}"
+        f"{curve.name or 'It'} goes from {number(curve.points[0][1])} to {number(curve.points[-1][1])}"
         for curve in curves
-        if curve.points and "reference" not in curve.kind and "quiet" not in curve.kind
+        if curve.points
     ]
     return "; ".join(said) + "." if said else ""

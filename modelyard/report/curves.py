@@ -141,7 +141,9 @@ def _chart(
     lines, table = [], []
     names = [label(curve.get("label")) for curve in curves]
     for name, curve in zip(names, curves, strict=True):
-        points = [(x, y) for x, y in zip(*values(curve), strict=False) if finite(x) is not None and finite(y) is not None]
+        points = [
+            (x, y) for x, y in zip(*values(curve), strict=False) if finite(x) is not None and finite(y) is not None
+        ]
         spots = [
             Place(x, y, f"{axes[0]} {percent(x)}", f"{axes[1]} {y_words(y)}")
             for x, y in thinned(points, max(8, _SPOTS // len(curves)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.report.asked import source_words
+from modelyard.report.column_statistics import column_statistics, drift
 from modelyard.report.evaluations import Evidence
 from modelyard.report.formatting import count, duration, finite, label, number, percent, short_paths
 from modelyard.report.strips import range_strip, stacked_bar
@@ -49,6 +50,10 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any] | None:
         "columns": columns[:_COLUMNS],
         "more_columns": columns[_COLUMNS:_MOST_COLUMNS],
         "columns_left_out": number(len(columns) - _MOST_COLUMNS) if len(columns) > _MOST_COLUMNS else "",
+        "statistics": column_statistics(data, _roles(spec)),
+        "drift": drift(data),
+        "licence": str(data.get("licence") or ""),
+        "quarantine": str(data.get("quarantine") or ""),
         "targets": [_distribution(name, counts, splits) for name, counts in (data.get("labels") or {}).items()],
         **_dropped(data),
         "reused": bool(data.get("reused")),
@@ -131,14 +136,19 @@ def _dropped(data: Mapping[str, Any]) -> dict[str, Any]:
 # -- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _columns(spec: Mapping[str, Any], data: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _roles(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Column → `target` or `input`; a column that is neither is not used."""
     asked = spec.get("data") or {}
-    inputs, targets = asked.get("inputs") or {}, asked.get("targets") or {}
+    return dict.fromkeys(asked.get("inputs") or {}, "input") | dict.fromkeys(asked.get("targets") or {}, "target")
+
+
+def _columns(spec: Mapping[str, Any], data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    roles = _roles(spec)
     summaries = data.get("summaries") or {}
     shown = []
     for guess in data.get("columns") or []:
         column = guess["column"]
-        role = "target" if column in targets else "input" if column in inputs else "not used"
+        role = roles.get(column, "not used")
         summary = summaries.get(column) or {}
         shown.append(
             {
@@ -147,7 +157,7 @@ def _columns(spec: Mapping[str, Any], data: Mapping[str, Any]) -> list[dict[str,
                 "modality": guess.get("modality") or "",
                 "why": guess.get("reason") or "",
                 "learned": learned(summary),
-                "strip": _range(column, summary),
+                "strip": None if data.get("statistics") else _range(column, summary),
             }
         )
     order = {"target": 0, "input": 1, "not used": 2}

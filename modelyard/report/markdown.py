@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from modelyard.report.formatting import printable
+
 __all__ = ["Fact", "Kind", "bullets", "facts", "prose", "table"]
 
 Kind = Literal["measured", "derived", "declared"]
@@ -19,7 +21,6 @@ _MARKUP = re.compile(
     r"|(?i:(?<=[a-z]):(?=/)|(?<=www)\.|(?<=\w)@)"  # what would be taken for an address
     r"|^(?:[-+#](?=[-+#\s]|$)|\d+(?=[.)](?:\s|$)))"  # what would begin a list or a heading
 )
-_CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r\v\f"} | {0x7F: 0x2421}
 _TURNING = {code: f"U+{code:04X}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F)}
 """Marks that turn the direction of what follows, and so could rewrite a line for the eye."""
 
@@ -36,9 +37,7 @@ class Fact:
 
 def prose(text: object) -> str:
     """Return plain text as one line of Markdown that shows just this text: no markup, no HTML, no link."""
-    # a file's name may hold bytes that are no text; they are shown as what they are
-    line = str(text).translate(_CONTROLS | _TURNING).encode("utf-8", "backslashreplace").decode()
-    line = " ".join(line.split())
+    line = " ".join(printable(" ".join(str(text).split())).translate(_TURNING).split())
     if len(line) > _LONGEST:
         line = line[: _LONGEST - 1] + "…"
     line = re.sub(r"&(?=#?\w+;)", "&amp;", line).replace("<", "&lt;").replace(">", "&gt;")

@@ -121,11 +121,11 @@ def plot(
         inside.append(_rule("mark", _LEFT, right, bottom, _TOP))
     if level is not None:
         top = axes.top(level[0])
-        inside += [_rule("baseline", _LEFT, right, top, top), _text(right, top - 5, level[1], "end")]
+        inside += [_rule("baseline", _LEFT, right, top, top), _text(_LEFT + 4, top - 5, level[1], "start")]
     if mark is not None:
         left = axes.left(mark.x)
         side = ("end", -5) if left > (_LEFT + right) / 2 else ("start", 5)
-        inside += [_rule("mark", left, left, _TOP, bottom), _text(left + side[1], _TOP + 8, mark.text, side[0])]
+        inside += [_rule("mark", left, left, _TOP, bottom), _text(left + side[1], bottom - 8, mark.text, side[0])]
     inside += [part for index, line in enumerate(lines) for part in _drawn(line, index, axes)]
     return element(
         "svg",
@@ -179,20 +179,19 @@ def _drawn(line: Line, index: int, axes: _Axes) -> list[Drawn]:
     if line.points:
         places = [axes.at(x, y) for x, y in line.points]
         path = "".join(f"{'L' if number else 'M'}{x:.1f} {y:.1f}" for number, (x, y) in enumerate(places))
-        look = {"class": "curve", "d": path, "style": f"{style};stroke:var(--hue)", "fill": "none"}
-        found.append(element("path", {**look, "stroke-dasharray": _DASHES[index % len(_DASHES)]}))
+        shape = {"class": "curve", "d": path, "style": f"{style};stroke:var(--hue)", "fill": "none"}
+        found.append(element("path", {**shape, "stroke-dasharray": _DASHES[index % len(_DASHES)]}))
     for place in line.places:
         x, y = axes.at(place.x, place.y)
         if place.low is not None and place.high is not None:
             bar = {"class": "interval", "style": style, "x1": x, "x2": x}
             found.append(element("line", {**bar, "y1": axes.top(place.low), "y2": axes.top(place.high)}))
         said = {"data-x": place.x_text, "data-y": place.y_text, "data-label": line.name or None}
-        look = {"class": "value second" if place.hollow else "value", "style": style, "cx": x, "cy": y}
+        look: dict[str, object] = {"cx": x, "cy": y}
         if line.small:  # seen only by a pointer: the curve shows where it is
-            look |= {"class": "value spot", "r": 6, "fill-opacity": 0}
-            look["style"] = f"{style};opacity:0"
+            look |= {"class": "value spot", "style": f"{style};opacity:0", "r": 6}
         else:
-            look["r"] = 4.5
+            look |= {"class": "value second" if place.hollow else "value", "style": style, "r": 4.5}
         title = element("title", None, ", ".join(part for part in (line.name, place.x_text, place.y_text) if part))
         found.append(element("circle", {**look, **said}, title))
     return found

@@ -15,7 +15,27 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from modelyard.report import asked, cost, data, mistakes, results, training, verdict
+from modelyard.report import (
+    asked,
+    calibration,
+    cost,
+    cross_validation,
+    curves,
+    data,
+    environment,
+    fairness,
+    gate,
+    learning_curve,
+    mistakes,
+    reproduce,
+    results,
+    robustness,
+    slices,
+    suspects,
+    threshold,
+    training,
+    verdict,
+)
 from modelyard.report.asked import targets_of
 from modelyard.report.evaluations import Evidence
 from modelyard.report.formatting import printable
@@ -41,11 +61,22 @@ _SECTIONS = (
     Section("verdict", "Verdict", "verdict.html", verdict.view),
     Section("asked", "What was asked", "asked.html", asked.view),
     Section("data", "Data", "data.html", data.view),
+    Section("gate", "Data gate", "gate.html", gate.view),
     Section("training", "Training", "training.html", training.view),
     Section("results", "Results", "results.html", results.view),
+    Section("curves", "Ranking curves", "curves.html", curves.view),
+    Section("calibration", "Calibration", "calibration.html", calibration.view),
+    Section("threshold", "Threshold", "threshold.html", threshold.view),
     Section("mistakes", "Worst mistakes", "mistakes.html", mistakes.view),
-    Section("cost", "Cost and machine", "cost.html", cost.view),
-    Section("reproduce", "Do it again", "commands.html", cost.view_commands),
+    Section("suspects", "Doubtful labels", "suspects.html", suspects.view),
+    Section("slices", "Slices", "slices.html", slices.view),
+    Section("fairness", "Fairness", "fairness.html", fairness.view),
+    Section("robustness", "Robustness", "robustness.html", robustness.view),
+    Section("learning-curve", "Learning curve", "learning_curve.html", learning_curve.view),
+    Section("cross-validation", "Cross-validation", "cross_validation.html", cross_validation.view),
+    Section("cost", "Cost", "cost.html", cost.view),
+    Section("environment", "Environment", "environment.html", environment.view),
+    Section("reproduce", "Do it again", "reproduce.html", reproduce.view),
 )
 
 
@@ -55,7 +86,8 @@ def render(spec: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     Args:
         spec: The resolved spec, as `Spec.as_dict` gives it.
         evidence: Records as plain dicts, as the files of a bundle's `evidence/` folder hold them: `data`, `training`,
-            `metrics` (a list of evaluations), `baseline`, `environment`. What is absent is left out of the page.
+            `metrics` (a list of evaluations), `baseline`, `environment`, `cost`, `cross_validation`, `learning_curve`.
+            What is absent is left out of the page.
     """
     views = [(section, section.view(spec, evidence)) for section in _SECTIONS]
     page = (
@@ -64,6 +96,7 @@ def render(spec: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
         .render(
             name=spec.get("name") or "model",
             targets=targets_of(spec),
+            names=[section.name for section, it in views if it is not None],
             sections=[{**section._asdict(), "it": it} for section, it in views if it is not None],
             style=Drawn(_text("style.css")),
             script=Drawn(_text("script.js")),

@@ -9,12 +9,12 @@ from modelyard.report.evaluations import Evidence, form_of, frequent_confusions,
 from modelyard.report.formatting import MISSING, finite, label, number, percent
 from modelyard.report.heatmap import heat_map
 from modelyard.report.metric_names import name_of, value_of
-from modelyard.report.scales import Scale, linear
 from modelyard.report.strips import Interval, interval_strip
 from modelyard.report.svg import Drawn
+from modelyard.report.tables import scale_of, sort_key
 from modelyard.report.words import trivial_answer
 
-__all__ = ["MOST_LABELS", "scale_of", "view"]
+__all__ = ["MOST_LABELS", "view"]
 
 MOST_LABELS = 1000
 """Labels named in a table; a bundle's evidence has all of them."""
@@ -34,14 +34,6 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any] | None:
         "trivial": trivial[:1].lower() + trivial[1:].rstrip(","),
         "parts": [_part(evaluation) for evaluation in evaluations],
     }
-
-
-def scale_of(metric: str, values: Sequence[float | None]) -> Scale:
-    """Return the scale of a metric's values: its own bounds where it has them, else what holds the values."""
-    name = name_of(metric)
-    bounds = [bound for bound in (name.low, name.high) if bound is not None]
-    scale = linear([value for value in values if value is not None], bounds or [0.0])
-    return Scale(bounds[0], bounds[1]) if len(bounds) == 2 else scale
 
 
 # -- all metrics ------------------------------------------------------------------------------------------------------
@@ -150,6 +142,6 @@ def _label_cell(key: str, value: Any) -> dict[str, Any]:
     bounded = name_of(key).low == 0 and name_of(key).high == 1
     return {
         "text": value_of(key, value),
-        "sort": "" if known is None else repr(known),
+        "sort": sort_key(value),
         "bar": f"{known:.3f}" if known is not None and bounded else "",
     }

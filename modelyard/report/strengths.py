@@ -77,7 +77,8 @@ def _known_labels(judge: Mapping[str, Any]) -> Finding | None:
     if not known or len(entries) < 2:
         return None
     names = listed([quoted(name, 30) for name in known], 6)
-    text = f"{names}: at least {percent(_WELL).replace('.0%', '%')} are found, and of the answers as many are right."
+    least = percent(_WELL).replace(".0%", "%")
+    text = f"{names}: at least {least} of their rows are found, and at least {least} of such answers are right."
     title = "Every label is known well" if len(known) == len(entries) else "Labels it knows well"
     return Finding("good", title, text, "results")
 
@@ -116,7 +117,6 @@ def _sturdy(judge: Mapping[str, Any]) -> Finding | None:
     if most > _HARDLY:
         return None
     names = listed(sorted({str(one.get("corruption")) for one in slight}))
-    text = (
-        f"Slight {names} change {name_of(str(worst['metric'])).title.lower()} by {difference_of('ece', most)} at most."
-    )
+    title = name_of(str(worst["metric"])).title
+    text = f"{title} changes by {difference_of('ece', most)} at most with slight {names}."
     return Finding("good", "Slight damage hardly matters", text, "robustness")

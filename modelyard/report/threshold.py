@@ -12,6 +12,7 @@ from modelyard.report.formatting import finite, label, number, percent
 from modelyard.report.metric_names import change_of, difference_of, name_of, value_of
 from modelyard.report.plots import Line, Mark, Place, figure, plot, thinned
 from modelyard.report.scales import Scale
+from modelyard.report.weaknesses import price_of
 
 __all__ = ["view"]
 
@@ -20,8 +21,6 @@ _LEAST = 1e-4
 """The scale of thresholds is that of log odds, from this to 1 less this."""
 _TICKS = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _SPOTS = 30
-_WORSE = 0.05
-"""Loss of accuracy against the usual threshold that is spoken of, as a share."""
 
 
 def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any] | None:
@@ -40,7 +39,7 @@ def _part(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "default": number(threshold.get("default")),
         "goal": str(threshold.get("goal") or ""),
         "chosen_on": str(threshold.get("chosen_on") or ""),
-        "price": _price(chosen, usual, threshold),
+        "price": _price(threshold),
         "lines": [
             {
                 "name": _TITLES.get(metric) or name_of(metric).title,
@@ -54,14 +53,14 @@ def _part(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _price(chosen: Mapping[str, Any], usual: Mapping[str, Any], threshold: Mapping[str, Any]) -> str:
+def _price(threshold: Mapping[str, Any]) -> str:
     """Say what is paid for the goal, where it is much."""
-    ours, theirs = finite(chosen.get("accuracy")), finite(usual.get("accuracy"))
-    if ours is None or theirs is None or theirs - ours <= _WORSE:
+    price = price_of(threshold)
+    if price is None:
         return ""
     return (
-        f"The goal has its price: accuracy is {difference_of('accuracy', theirs - ours)} lower on these rows than with "
-        f"the usual threshold of {number(threshold.get('default'))}. If that is too much, ask for less in "
+        f"The goal has its price: accuracy is {difference_of('accuracy', price)} lower on these rows than with the "
+        f"usual threshold of {number(threshold.get('default'))}. If that is too much, ask for less in "
         "evaluate.threshold, or choose on more validation rows."
     )
 

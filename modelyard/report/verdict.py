@@ -1,19 +1,29 @@
-"""Section: the verdict. The headline metric beside the trivial answer, and what stands out."""
+"""Section: the verdict. The headline metric beside the trivial answer; what the model is good for, where it fails and
+what to do next, each by a rule that stands beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from modelyard.report.advice import RULES as ADVICE_RULES
+from modelyard.report.advice import advice
 from modelyard.report.evaluations import Evidence, headline, in_order, rows_of, split_class
 from modelyard.report.formatting import MISSING, finite, percent
 from modelyard.report.metric_names import name_of, value_of
-from modelyard.report.results import scale_of
+from modelyard.report.strengths import RULES as STRENGTH_RULES
+from modelyard.report.strengths import strengths
 from modelyard.report.strips import Interval, inside, interval_strip
 from modelyard.report.svg import Drawn, element
-from modelyard.report.words import compare, findings, judgement
+from modelyard.report.tables import scale_of
+from modelyard.report.weaknesses import RULES as WEAKNESS_RULES
+from modelyard.report.weaknesses import weaknesses
+from modelyard.report.words import compare, judgement
 
 __all__ = ["view"]
+
+_SHOWN = 6
+"""Weaknesses shown at once; the others are folded away."""
 
 
 def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
@@ -21,10 +31,15 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
     title, sentences = judgement(evidence)
     evaluations = in_order(evidence)
     measured = headline(evaluations[0]) if evaluations else None
+    fails = weaknesses(spec, evidence)
     return {
         "title": title,
         "text": " ".join(sentences),
-        "findings": findings(spec, evidence),
+        "good_for": strengths(spec, evidence),
+        "fails": fails[:_SHOWN],
+        "more_fails": fails[_SHOWN:],
+        "steps": advice(spec, evidence),
+        "rules": [*STRENGTH_RULES, *WEAKNESS_RULES, *ADVICE_RULES],
         "figure": _figure(measured, evaluations[0]) if measured is not None else None,
         "standing": compare(measured) if measured is not None else "alone",
     }

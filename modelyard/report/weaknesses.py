@@ -13,13 +13,16 @@ from modelyard.report.words import Finding, findings
 
 __all__ = [
     "CALIBRATION_ERROR",
+    "DOUBTED",
     "RULES",
     "corruption_name",
+    "costliest",
+    "doubted_rows",
     "gap_of",
     "higher_is_better",
     "lost_by",
+    "price_of",
     "slice_name",
-    "suspect_count",
     "weaknesses",
 ]
 
@@ -27,16 +30,26 @@ CALIBRATION_ERROR = 0.05
 """Distance of probability and truth from which on it is a weakness."""
 _SEVERITY = 2
 """Strongest corruption that counts as everyday."""
+_MATTERS = 0.02
+"""Least change that matters, of a metric that is a share; of another, as a part of its value."""
+DOUBTED = 0.1
+"""Share of doubted labels from which on they rather speak against the model."""
+_PRICE = 0.05
+"""Accuracy that a chosen threshold may cost before it is spoken of."""
 _SLICES = 2
 _DATA = 3
 
 RULES = (
     "A slice is named when it is worse than all other rows by more than chance, the search for it counted in.",
     "A group is named when the interval of its difference from another does not hold 0.",
-    f"A corruption of severity 1 or {_SEVERITY} is named when the whole interval of its change is on the worse side.",
+    f"A corruption of severity 1 or {_SEVERITY} is named when it costs {round(100 * _MATTERS)} points or more (of a "
+    f"metric in other units {percent(_MATTERS).replace('.0%', '%')}), the whole interval on the worse side.",
     f"Probabilities are named when they are off by more than {percent(CALIBRATION_ERROR).replace('.0%', '%')} on "
     "average, the whole interval counted.",
+    f"Doubtful labels count against the model when they are more than {round(100 * DOUBTED)}% of the rows.",
     "The weakest label is the one with the lowest F1; the confusion named is the most frequent one.",
+    f"A chosen threshold is named when it costs more than {round(100 * _PRICE)} points of accuracy against the usual "
+    "one.",
 )
 
 
@@ -44,7 +57,8 @@ def weaknesses(spec: Mapping[str, Any], evidence: Evidence) -> list[Finding]:
     """Return what fails or needs care, what needs it most first."""
     evaluations = in_order(evidence)
     judge = evaluations[0] if evaluations else {}
-    found = [*_slices(judge), *_groups(judge), *_corruptions(judge), *_probabilities(judge), *_suspects(evidence)]
+    found = [*_slices(judge), *_groups(judge), *_corruptions(judge), *_probabilities(judge), *_threshold(judge)]
+    found += _suspects(evidence)
     found += [one for one in findings(spec, evidence) if one.kind != "good"]
     found += _data(evidence.get("data") or {})
     return sorted(found, key=lambda one: {"caution": 0}.get(one.kind, 1))
@@ -84,10 +98,18 @@ def higher_is_better(metric: str, judge: Mapping[str, Any]) -> bool:
     )  # fmt: skip
 
 
-def suspect_count(evidence: Evidence) -> int:
-    """Return how many rows are likely mislabelled, held-out and training rows together."""
+def price_of(threshold: Mapping[str, Any]) -> float | None:
+    """Return how much accuracy a chosen threshold costs against the usual one, where it is much; else None."""
+    chosen, usual = ((threshold.get("metrics") or {}).get(name) or {} for name in ("chosen", "default"))
+    ours, theirs = finite(chosen.get("accuracy")), finite(usual.get("accuracy"))
+    return None if ours is None or theirs is None or theirs - ours <= _PRICE else theirs - ours
+
+
+def doubted_rows(evidence: Evidence) -> tuple[int, int]:
+    """Return how many rows are likely mislabelled, held-out and training rows together, and of how many rows."""
     evaluations = [*in_order(evidence), (evidence.get("cross_validation") or {}).get("evaluation") or {}]
-    return sum(int(one.get("suspect_rows") or 0) for one in evaluations)
+    asked = [one for one in evaluations if one.get("suspect_rows")]
+    return sum(int(one["suspect_rows"]) for one in asked), sum(int(one.get("rows") or 0) for one in asked)
 
 
 # -- each of them -----------------------------------------------------------------------------------------------------
@@ -125,22 +147,28 @@ def _groups(judge: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
-def _corruptions(judge: Mapping[str, Any]) -> list[Finding]:
+def costliest(judge: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the everyday corruption that costs most, beyond chance and enough to matter; None when there is none."""
     everyday = [one for one in judge.get("robustness") or [] if int(one.get("severity") or 0) <= _SEVERITY]
-    known = [(sure, one) for one in everyday if (sure := lost_by(one, judge)) is not None]
-    if not known:
+    known = [one for one in everyday if lost_by(one, judge) is not None and _share_lost(one) >= _MATTERS]
+    return max(known, key=_share_lost, default=None)
+
+
+def _corruptions(judge: Mapping[str, Any]) -> list[Finding]:
+    worst = costliest(judge)
+    if worst is None:
         return []
-    _, worst = max(known, key=lambda pair: abs(finite(pair[1].get("change")) or 0.0))
     metric = str(worst.get("metric"))
-    return [
-        Finding(
-            "caution",
-            f"Sensitive to {corruption_name(worst)}",
-            f"{name_of(metric).title} goes from {value_of(metric, worst.get('clean'))} to "
-            f"{value_of(metric, worst.get('corrupted'))} on the same {count(worst.get('rows'), 'row')}.",
-            "robustness",
-        )
-    ]
+    text = (
+        f"{name_of(metric).title} goes from {value_of(metric, worst.get('clean'))} to "
+        f"{value_of(metric, worst.get('corrupted'))} on the same {count(worst.get('rows'), 'row')}."
+    )
+    return [Finding("caution", f"Sensitive to {corruption_name(worst)}", text, "robustness")]
+
+
+def _share_lost(one: Mapping[str, Any]) -> float:
+    change, clean = abs(finite(one.get("change")) or 0.0), abs(finite(one.get("clean")) or 0.0)
+    return change if name_of(str(one.get("metric"))).share else change / clean if clean else 0.0
 
 
 def corruption_name(one: Mapping[str, Any]) -> str:
@@ -163,12 +191,28 @@ def _probabilities(judge: Mapping[str, Any]) -> list[Finding]:
     return [Finding("caution", "Probabilities are off", text, "calibration")]
 
 
+def _threshold(judge: Mapping[str, Any]) -> list[Finding]:
+    threshold = judge.get("threshold") or {}
+    price = price_of(threshold)
+    if price is None:
+        return []
+    text = (
+        f"From {number(threshold.get('value'))} on, {quoted(threshold.get('label'), 30)} is answered, for "
+        f"{threshold.get('goal')}: accuracy is {difference_of('accuracy', price)} lower than with "
+        f"{number(threshold.get('default'))}."
+    )
+    return [Finding("caution", "The chosen threshold is dear", text, "threshold")]
+
+
 def _suspects(evidence: Evidence) -> list[Finding]:
-    many = suspect_count(evidence)
+    many, rows = doubted_rows(evidence)
     if not many:
         return []
-    text = "Models that had not seen them disagree surely enough to doubt the label itself."
-    return [Finding("neutral", f"{count(many, 'row')} likely mislabelled", text, "suspects")]
+    text = "The model, which had not seen them, disagrees surely enough to doubt the label itself."
+    if many > DOUBTED * rows:
+        share = f"{percent(many / rows)} of {count(rows, 'row')}"
+        text = f"That is {share}: with so many, the model is as likely to be wrong as the labels."
+    return [Finding("neutral", f"Doubtful labels of {count(many, 'row')}", text, "suspects")]
 
 
 def _data(data: Mapping[str, Any]) -> list[Finding]:
@@ -179,4 +223,4 @@ def _data(data: Mapping[str, Any]) -> list[Finding]:
     titles = [str(one.get("title")) for one in found]
     shown = "; ".join(titles[:_DATA]) + (f"; and {number(len(titles) - _DATA)} more" if len(titles) > _DATA else "")
     title = f"{count(len(found), 'finding')} in the data"
-    return [Finding("caution" if refused else "neutral", title, f"{shown}.", "data")]
+    return [Finding("caution" if refused else "neutral", title, f"{shown}.", "gate")]

@@ -85,7 +85,7 @@ def findings(spec: Mapping[str, Any], evidence: Evidence) -> list[Finding]:
         found += [_required(spec, judge), _weakest(judge), _confused(judge)]
     training = evidence.get("training")
     if training:
-        found.append(Finding(*on_learning(training, _first_metric(judge))))
+        found.append(Finding(*on_learning(training, _first_metric(judge)), "training"))
     found += [_left_out(evidence.get("data") or {}), *(_unmeasured(one) for one in evaluations)]
     order = {"caution": 0, "neutral": 1, "good": 2}
     return sorted((one for one in found if one is not None), key=lambda one: order[one.kind])
@@ -161,8 +161,8 @@ def _required(spec: Mapping[str, Any], judge: Mapping[str, Any]) -> Finding | No
         reached = value is not None and (value >= wanted if higher else value <= wanted)
         (kept if reached else missed).append(f"{bound} ({value_of(measured['name'], value, judge.get('rows'))})")
     if missed:
-        return Finding("caution", "Requirement missed", f"The spec asks for {listed(missed)}.")
-    return Finding("good", "Requirements met", f"The spec asks for {listed(kept)}.") if kept else None
+        return Finding("caution", "Requirement missed", f"The spec asks for {listed(missed)}.", "results")
+    return Finding("good", "Requirements met", f"The spec asks for {listed(kept)}.", "results") if kept else None
 
 
 def _weakest(judge: Mapping[str, Any]) -> Finding | None:
@@ -173,7 +173,9 @@ def _weakest(judge: Mapping[str, Any]) -> Finding | None:
         return None
     if key == "r2":
         worst = min(known, key=lambda entry: entry["r2"])
-        return Finding("neutral", "Hardest target", f"{quoted(worst['name'])}, with R² {number(worst['r2'])}.")
+        return Finding(
+            "neutral", "Hardest target", f"{quoted(worst['name'])}, with R² {number(worst['r2'])}.", "results"
+        )
     lost = [entry for entry in known if not entry.get("recall")]
     if len(lost) > 1:
         largest = max(lost, key=lambda entry: entry["rows"])
@@ -182,9 +184,10 @@ def _weakest(judge: Mapping[str, Any]) -> Finding | None:
             "Labels that are never found",
             f"{number(len(lost))} of {number(len(known))} labels were not found once; the largest of them is "
             f"{quoted(largest['name'])}, with {count(largest['rows'], 'row')}.",
+            "results",
         )
     if all(entry["f1"] == 1 for entry in known):
-        return Finding("good", "Every label was found", "No label has a mistake on these rows.")
+        return Finding("good", "Every label was found", "No label has a mistake on these rows.", "results")
     worst = min(known, key=lambda entry: entry["f1"])
     return Finding(
         "neutral" if worst.get("recall") else "caution",
@@ -192,6 +195,7 @@ def _weakest(judge: Mapping[str, Any]) -> Finding | None:
         f"{quoted(worst['name'])}: {percent(worst.get('recall'))} of its {count(worst['rows'], 'row')} were found, "
         + (f"and {percent(worst['precision'])} of the rows answered so are of it."
            if finite(worst.get("precision")) is not None else "and no row was answered so."),
+        "results",
     )  # fmt: skip
 
 
@@ -205,6 +209,7 @@ def _confused(judge: Mapping[str, Any]) -> Finding | None:
         "Most frequent confusion",
         f"{quoted(pair.true)} answered as {quoted(pair.answered)}: "
         f"{number(pair.rows)} of {count(pair.of, 'row')} ({percent(pair.rows / pair.of)}).",
+        "results",
     )
 
 
@@ -214,7 +219,7 @@ def _left_out(data: Mapping[str, Any]) -> Finding | None:
         return None
     total = sum(dropped.values())
     reasons = [f"{number(many)} × {reason}" for reason, many in sorted(dropped.items(), key=lambda item: -item[1])]
-    return Finding("caution", f"{count(total, 'row')} left out of the data", f"{'; '.join(reasons[:3])}.")
+    return Finding("caution", f"{count(total, 'row')} left out of the data", f"{'; '.join(reasons[:3])}.", "data")
 
 
 def _unmeasured(evaluation: Mapping[str, Any]) -> Finding | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modelyard.core.errors import DataError, ModelyardError, UsageError
 from modelyard.core.files import read_json, write_text
 from modelyard.core.records import Record
-from modelyard.data.prepare import locate, prepare, row_places
+from modelyard.data.prepare import Prepared, locate, prepare, row_places
 from modelyard.data.sources.base import Source
 from modelyard.data.sources.selected import Selected
 from modelyard.evaluate.compare import compare_bundles
@@ -77,8 +79,9 @@ def write_comparison(comparison: RunComparison, path: Path) -> None:
     for record in comparison.runs:
         evidence = record.path / "bundle" / "evidence"
         found = {file.stem: read_json(file) for file in sorted(evidence.glob("*.json"))}
-        about = {"name": record.name, "path": str(record.path), "spec": read_spec(record.path), "evidence": found}
-        runs.append(about)
+        link = Path(os.path.relpath(record.path, path.parent)).as_posix()
+        about = {"name": record.name, "path": str(record.path), "link": link, "evidence": found}
+        runs.append({**about, "spec": read_spec(record.path)})
     paired = None if comparison.paired is None else comparison.paired.as_dict()
     write_text(path, render_comparison({"runs": runs, "comparison": paired, "why": comparison.unpaired_because}))
 
@@ -86,31 +89,62 @@ def write_comparison(comparison: RunComparison, path: Path) -> None:
 def _paired(folders: Sequence[Path], data: Any, format: str | None) -> tuple[Comparison | None, str]:
     unfinished = [str(folder) for folder in folders if not (folder / "bundle" / "manifest.json").exists()]
     if unfinished:
-        return None, f"{', '.join(unfinished)} holds no bundle"
+        holds = "holds" if len(unfinished) == 1 else "hold"
+        return None, f"{', '.join(unfinished)} {holds} no bundle"
     bundles = [folder / "bundle" for folder in folders]
     if data is not None:
         return compare_bundles(bundles, data, format), ""
-    known = [read_json(bundle / "evidence" / "data.json") for bundle in bundles]
-    for name, what in (("fingerprint", "data"), ("split", "splits"), ("rows", "rows")):
-        if any(one.get(name) != known[0].get(name) for one in known):
-            return None, f"the runs have different {what}; name rows that none of them trained on with --data"
+    known = [read_json(bundle / "evidence" / "data.json").get("fingerprint") for bundle in bundles]
+    if any(one != known[0] for one in known):
+        return None, "the runs have different data; name rows that none of them trained on with --data"
     try:
-        sources = _held_out(Spec.load(folders[0] / "bundle" / "spec.yaml"))
+        sources, notes = _held_out([Spec.load(bundle / "spec.yaml") for bundle in bundles], known[0])
     except ModelyardError as error:
-        return None, f"the held-out rows cannot be read again ({str(error).splitlines()[0]}); name rows with --data"
-    return compare_bundles(bundles, sources), ""
+        return None, f"the held-out rows cannot be had ({str(error).splitlines()[0]}); name rows with --data"
+    return replace(compare_bundles(bundles, sources), notes=notes), ""
 
 
-def _held_out(spec: Spec) -> list[Source]:
-    """Return the rows that judged a run: its test split, or its validation split when there is no test."""
-    prepared = prepare(spec)
-    split = next((name for name in ("test", "validation") if name in prepared.splits), None)
-    if split is None:
-        raise DataError("no rows were held out")
-    places = row_places(prepared, split, np.arange(len(prepared.splits[split])))
-    wanted = {
-        file: places.positions[places.numbers == number]
-        for number, file in enumerate(places.files)
-        if (places.numbers == number).any()
-    }
-    return [Selected(source, wanted, f"{split} rows of {spec.name}") for source in locate(spec.data)[0].values()]
+def _held_out(specs: Sequence[Spec], fingerprint: str) -> tuple[list[Source], list[str]]:
+    """Return the rows that were held out from every run, and what to know of them.
+
+    Seeds and settings decide which rows a run holds out, and a row that one of them trained on would favour it. A run
+    without a test split is judged by its validation split.
+    """
+    common: npt.NDArray[np.int64] | None = None
+    first: Prepared | None = None
+    counts, notes = [], []
+    for spec in specs:
+        prepared = prepare(spec)
+        if prepared.record.fingerprint != fingerprint:
+            raise DataError("the data has changed since the runs were made")
+        split = next((name for name in ("test", "validation") if name in prepared.splits), None)
+        if split is None:
+            raise DataError(f"{spec.name} held out no rows")
+        if split == "validation":
+            notes.append(f"{spec.name} has no test split: its validation rows helped to choose its weights")
+        here = row_places(prepared, split, np.arange(len(prepared.splits[split])))
+        # equal fingerprints are equal files in equal order, whatever their names
+        places = np.stack([here.numbers.astype(np.int64), here.positions], axis=1)
+        common = places if common is None else _shared(common, places)
+        counts.append(len(places))
+        first = first or prepared
+    assert common is not None and first is not None
+    if not len(common):
+        raise DataError("no row was held out from all of the runs")
+    if len(common) < max(counts):
+        told = ", ".join(map(str, counts))
+        notes.append(
+            f"the runs held out {told} rows, and have these {len(common)} in common: the others trained on some"
+        )
+    files = first.record.files
+    wanted = {file: common[common[:, 0] == number, 1] for number, file in enumerate(files)}
+    name = "held out from all runs"
+    return [Selected(source, wanted, name) for source in locate(specs[0].data)[0].values()], list(dict.fromkeys(notes))
+
+
+def _shared(some: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the rows of (n, 2) that also stand in (m, 2)."""
+    known = set(map(tuple, others.tolist()))
+    kept: npt.NDArray[np.bool_] = np.fromiter((tuple(row) in known for row in some.tolist()), bool, len(some))
+    result: npt.NDArray[np.int64] = some[kept]
+    return result

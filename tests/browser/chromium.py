@@ -176,9 +176,7 @@ class Page:
 
     def resize(self, width: int, height: int = 900, phone: bool = False) -> None:
         """Give the page a size in CSS pixels, of a window or of a phone."""
-        self._call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def prefer(self, **features: str) -> None:
         """Say what the reader's system prefers: `color_scheme="dark"`, `reduced_motion="reduce"`."""

@@ -277,11 +277,11 @@ def test_unreadable_rows_are_refused_with_their_names_or_dropped_and_counted(dia
         "inputs": dict.fromkeys(list(rows[0])[:-1], "number"),
         "targets": {"progression": "number"},
     }
-    with pytest.raises(
-        DataError, match=r"(?s)1 of 442 rows cannot be read.*record 11: bmi: .*'heavy'.*data\.unreadable=drop"
-    ):
-        modelyard.train(spec_of(data), tmp_path / "runs")
-    run = modelyard.train(spec_of({**data, "unreadable": "drop"}), tmp_path / "runs")
+    with pytest.raises(GateError, match=r"(?s)1 of 442 rows.*line 12: bmi: .*'heavy'.*data\.checks\.unreadable=drop"):
+        modelyard.train(spec_of({**data, "checks": {"unreadable": "error"}}), tmp_path / "runs")
+    run = modelyard.train(spec_of(data), tmp_path / "runs")
     assert sum(run.data.rows.values()) == 440
     assert sum(run.data.dropped.values()) == 2
     assert {(row["position"], row["file"]) for row in run.data.dropped_rows} == {(10, str(path)), (20, str(path))}
+    lines = [json.loads(line) for line in (run.path / "quarantine.jsonl").read_text("utf-8").splitlines()]
+    assert [line["position"] for line in lines] == [10, 20] and "'heavy'" in lines[0]["reason"]

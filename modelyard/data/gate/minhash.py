@@ -14,42 +14,34 @@ Legend: R texts, L lanes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from modelyard.core.randomness import mix, stream
-from modelyard.data.gate.text_bytes import text_bytes
+from modelyard.data.gate.text_bytes import FOLD, OTHERS, clipped, text_blocks, text_bytes
 
-__all__ = ["LANES", "LONGEST", "Signatures", "signatures"]
+__all__ = ["FEWEST", "LANES", "LETTERS", "WORDS", "Signatures", "letter_runs", "scramble", "signatures"]
 
 Bytes = npt.NDArray[np.uint8]
 Words32 = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.int64]
 
 LANES = 64
-LONGEST = 1 << 18
-"""Bytes of a text that count."""
 LETTERS, WORDS = 0, 1
 """Kinds of signature."""
 
-_FEWEST = 8
+FEWEST = 8
 """Runs a text needs to be compared at all: below, one letter more or less is a large part of it."""
 _WORDS_FROM, _LETTERS_BELOW = 24, 32
 """Texts of 24 to 31 words get both kinds, so that no near pair falls between the two: 24 of 32 is below 0.8."""
 _LONGEST_WORD = 20
 """Bytes a word has on average in no language written with spaces."""
 _EMPTY = np.uint32(0xFFFFFFFF)
-_BLOCK = 1 << 17
 _FULL_PASSES = 12
 
-_letter = [chr(byte).isalnum() if byte < 128 else True for byte in range(256)]
-_FOLD = bytes(ord(chr(byte).lower()) if byte < 128 and _letter[byte] else byte * _letter[byte] for byte in range(256))
-_OTHERS = bytes(byte for byte in range(256) if not _letter[byte])
 _MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 
 
@@ -60,8 +52,6 @@ class Signatures:
     rows: Numbers
     """Which text, (m,)."""
     kinds: Bytes
-    keys: npt.NDArray[np.uint64]
-    """Equal for two texts with a probability of their similarity."""
     values: Bytes
     """(m, L)."""
 
@@ -72,36 +62,17 @@ def signatures(texts: pa.Array) -> Signatures:
     Args:
         texts: string or large_string without nulls; what stands behind the first 256 KiB of a text does not count.
     """
-    if len(texts) and int(pc.max(pc.binary_length(texts)).as_py()) > LONGEST:
-        binary = pa.large_binary() if pa.types.is_large_string(texts.type) else pa.binary()
-        texts = pc.binary_slice(texts.cast(binary), 0, LONGEST)
-        texts = texts.view(pa.large_string() if pa.types.is_large_binary(texts.type) else pa.string())
-    data, offsets = text_bytes(texts)
-    parts = [part for first, last in _blocks(offsets) for part in _block(data, offsets, first, last)]
+    data, offsets = text_bytes(clipped(texts))
+    parts = [part for first, last in text_blocks(offsets) for part in _block(data, offsets, first, last)]
     if not parts:
-        parts = [Signatures(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint64), _none())]
+        parts = [Signatures(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty((0, LANES), np.uint8))]
     rows = np.concatenate([part.rows for part in parts])
     order = np.argsort(rows, kind="stable")
     return Signatures(
         rows[order],
         np.concatenate([part.kinds for part in parts])[order],
-        np.concatenate([part.keys for part in parts])[order],
         np.concatenate([part.values for part in parts])[order],
     )
-
-
-def _none() -> Bytes:
-    return np.empty((0, LANES), np.uint8)
-
-
-def _blocks(offsets: Numbers) -> Iterator[tuple[int, int]]:
-    """Cut the texts into runs of about 128 KiB, which stay in the processor's cache."""
-    first = 0
-    while first < len(offsets) - 1:
-        last = int(np.searchsorted(offsets, offsets[first] + _BLOCK, side="right")) - 1
-        last = min(max(last, first + 1), first + (1 << 12))
-        yield first, last
-        first = last
 
 
 def _block(data: Bytes, offsets: Numbers, first: int, last: int) -> list[Signatures]:
@@ -112,7 +83,7 @@ def _block(data: Bytes, offsets: Numbers, first: int, last: int) -> list[Signatu
     starts = np.concatenate([[0], ends[:-1]])
     filled = np.flatnonzero(ends > starts)  # a sum over no bytes would be the byte that follows
     starts = starts[filled]
-    folded = np.frombuffer(raw.translate(_FOLD), np.uint8)
+    folded = np.frombuffer(raw.translate(FOLD), np.uint8)
     letter = folded != 0
     begins = letter.copy()
     begins[1:] &= ~letter[:-1]
@@ -120,19 +91,28 @@ def _block(data: Bytes, offsets: Numbers, first: int, last: int) -> list[Signatu
     words = np.add.reduceat(begins, starts, dtype=np.int64)
     letters = np.add.reduceat(letter, starts, dtype=np.int64)
     spaced = letters <= _LONGEST_WORD * words
-    by_letters = (~(spaced & (words >= _LETTERS_BELOW)) & (letters >= _FEWEST)).nonzero()[0]
+    by_letters = (~(spaced & (words >= _LETTERS_BELOW)) & (letters >= FEWEST)).nonzero()[0]
     by_words = (spaced & (words >= _WORDS_FROM)).nonzero()[0]
     found = []
     if len(by_letters):
-        run = np.frombuffer(raw.translate(_FOLD, _OTHERS) + bytes(8), np.uint8)
-        found.append(_by_letters(run, letters, by_letters, filled + first))
+        run = np.frombuffer(raw.translate(FOLD, OTHERS) + bytes(8), np.uint8)
+        found.append(_sign(*letter_runs(run, letters, by_letters), filled[by_letters] + first, LETTERS))
     if len(by_words):
         found.append(_by_words(folded, letter, begins, words, by_words, filled + first))
     return found
 
 
-def _by_letters(run: Bytes, letters: Numbers, chosen: Numbers, rows: Numbers) -> Signatures:
-    """Sign texts by their runs of letters; `run` holds all letters of all texts, and 8 bytes more."""
+def letter_runs(run: Bytes, letters: Numbers, chosen: Numbers) -> tuple[Words32, npt.NDArray[np.bool_], Numbers]:
+    """Return texts' runs of letters, as numbers to scramble.
+
+    Args:
+        run: All letters of all texts, and 8 bytes more.
+        letters: How many bytes of it are each text's.
+        chosen: Which texts to return the runs of; each has at least `FEWEST` bytes.
+
+    Returns:
+        One number for each letter of the chosen texts, whether a run begins there, and how many there are of each text.
+    """
     if len(chosen) < len(letters):
         mask = np.zeros(len(letters), bool)
         mask[chosen] = True
@@ -154,7 +134,7 @@ def _by_letters(run: Bytes, letters: Numbers, chosen: Numbers, rows: Numbers) ->
         valid[wide[late[wide]]] = False
         valid &= (run[:total] & 0xC0) != 0x80  # a run begins with a character, not within one
     # Texts are longer than 5 bytes, so what is marked near an end lies in the text that ends there.
-    return _sign(hashes, valid, letters, rows[chosen], LETTERS)
+    return hashes, valid, letters
 
 
 def _by_words(
@@ -195,6 +175,15 @@ def _word_hashes(folded: Bytes, starts: Numbers, ends: Numbers) -> npt.NDArray[n
     return hashes
 
 
+def scramble(hashes: Words32) -> None:
+    """Scramble numbers one to one, in place."""
+    hashes ^= hashes >> np.uint32(16)
+    hashes *= np.uint32(0x7FEB352D)
+    hashes ^= hashes >> np.uint32(15)
+    hashes *= np.uint32(0x846CA68B)
+    hashes ^= hashes >> np.uint32(16)
+
+
 def _sign(hashes: Words32, valid: npt.NDArray[np.bool_], sizes: Numbers, rows: Numbers, kind: int) -> Signatures:
     """Turn the hashes of all runs into signatures.
 
@@ -205,27 +194,25 @@ def _sign(hashes: Words32, valid: npt.NDArray[np.bool_], sizes: Numbers, rows: N
         rows: The texts' numbers, (R,).
         kind: `LETTERS` or `WORDS`.
     """
-    hashes ^= hashes >> np.uint32(16)
-    hashes *= np.uint32(0x7FEB352D)
-    hashes ^= hashes >> np.uint32(15)
-    hashes *= np.uint32(0x846CA68B)
-    hashes ^= hashes >> np.uint32(16)
+    scramble(hashes)
     # The upper 6 bits choose the lane, the lower 26 are the value whose minimum is kept.
-    lane = np.repeat(np.arange(len(sizes), dtype=np.int64) * LANES, sizes)
-    lane += hashes >> np.uint32(26)
-    lowest = np.full(len(sizes) * LANES, _EMPTY)
-    np.minimum.at(lowest, lane, np.where(valid, hashes & np.uint32(0x3FFFFFF), _EMPTY))
+    lane = (hashes >> np.uint32(26)).astype(np.int64)
+    lane *= len(sizes)
+    lane += np.repeat(np.arange(len(sizes)), sizes)
+    hashes &= np.uint32(0x3FFFFFF)
+    hashes[~valid] = _EMPTY
+    lowest = np.full(LANES * len(sizes), _EMPTY)
+    np.minimum.at(lowest, lane, hashes)
+    lowest_LR = lowest.reshape(LANES, len(sizes))
     counts = np.add.reduceat(valid, np.cumsum(sizes) - sizes, dtype=np.int64)
-    lowest_RL = lowest.reshape(len(sizes), LANES)
-    enough = counts >= _FEWEST
+    enough = counts >= FEWEST
     if not enough.all():
-        lowest_RL, rows = lowest_RL[enough], rows[enough]
-    keys = mix(lowest_RL.min(axis=1).astype(np.uint64))
-    some_RL = lowest_RL != _EMPTY
-    codes_RL = np.maximum((lowest_RL * np.uint32(0x9E3779B1)).astype("<u4").view(np.uint8)[:, 3::4], np.uint8(1))
-    codes_RL *= some_RL
-    values = np.ascontiguousarray(_densified(np.ascontiguousarray(codes_RL.T)).T)
-    return Signatures(rows, np.full(len(rows), kind, np.uint8), keys, values)
+        lowest_LR, rows = lowest_LR[:, enough], rows[enough]
+    codes_LR = (lowest_LR * np.uint32(0x9E3779B1) >> np.uint32(24)).astype(np.uint8)
+    np.maximum(codes_LR, np.uint8(1), out=codes_LR)
+    codes_LR *= lowest_LR != _EMPTY
+    values = np.ascontiguousarray(_densified(codes_LR).T)
+    return Signatures(rows, np.full(len(rows), kind, np.uint8), values)
 
 
 _SOURCES = np.stack([stream(0, "densification", attempt).permutation(LANES) for attempt in range(512)])

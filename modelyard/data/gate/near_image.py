@@ -14,7 +14,7 @@ from modelyard.data.gate.check import Check, Found, RowIndex
 from modelyard.data.gate.examined import Examined, Subject
 from modelyard.data.gate.finding import Policy
 from modelyard.data.gate.fingerprints import Fingerprints
-from modelyard.data.gate.near_rows import Wording, near_found
+from modelyard.data.gate.near_rows import Wording, near_found, with_partners
 from modelyard.data.gate.perceptual_hash import SIDE, hashes_of, near_pictures, sampling_keys, thumbnails
 from modelyard.data.modalities.image import Image
 from modelyard.data.rowhash import row_hashes
@@ -81,7 +81,7 @@ class NearDuplicateImages(Check):
                 },
             )
             found += near_found(pairs, prints, index, wording)
-        return found
+        return with_partners(found, self.subject, index)
 
     def state(self) -> Mapping[str, Any]:
         return {column: prints.state() for column, prints in self._columns.items()}

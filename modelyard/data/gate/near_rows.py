@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.data.gate.check import Found, RowIndex
+from modelyard.data.gate.examined import Subject
 from modelyard.data.gate.finding import Finding, Severity
 from modelyard.data.gate.fingerprints import Fingerprints
+from modelyard.data.gate.naming import place_rows
 from modelyard.data.gate.words import count, share
 from modelyard.data.split import SPLITS
 
-__all__ = ["NearPairs", "Wording", "near_found"]
+__all__ = ["NearPairs", "Wording", "near_found", "with_partners"]
 
 Numbers = npt.NDArray[np.int64]
 
@@ -52,7 +55,7 @@ def near_found(pairs: NearPairs, prints: Fingerprints, index: RowIndex, wording:
     """Say which rows are nearly the same as others: as training (or validation) rows, and within their split.
 
     A row that repeats several times is one row; the first of its kind within a split is not counted. Rows that are
-    left out already take no part.
+    left out already take no part. Which row each is nearly the same as: see `with_partners`.
     """
     if not len(pairs.first):
         return []
@@ -101,6 +104,18 @@ def near_found(pairs: NearPairs, prints: Fingerprints, index: RowIndex, wording:
             near.say(wording, severity, title, why, repeated, earlier, similar, near.numbers[repeated], groups=True)
         )
     return found
+
+
+def with_partners(found: Sequence[Found], subject: Subject, index: RowIndex) -> list[Found]:
+    """Say of the first rows of each finding where the row stands that they are nearly the same as."""
+    pairs = [one.finding.details["pairs"] for one in found]
+    places = place_rows(subject, index, {other for part in pairs for _, other, _ in part})
+    return [
+        dataclasses.replace(
+            one, words={row: f"nearly the same as {places[other]} ({value:.2f})" for row, other, value in part}
+        )
+        for one, part in zip(found, pairs, strict=True)
+    ]
 
 
 class _Near:
@@ -171,10 +186,7 @@ class _Near:
             details["compared_one_in"] = 1 << self._level
             title += f", compared among one in {1 << self._level:,}"
         finding = Finding(wording.check, severity, title, why, len(at), [wording.column], details=details)
-        words = {
-            number: f"nearly the same as row {other + 1:,} of the data ({value:.2f})" for number, other, value in named
-        }
-        return Found(finding, self.numbers[at][:_KEPT], np.sort(drop), words)
+        return Found(finding, self.numbers[at][:_KEPT], np.sort(drop))
 
     def _groups(self) -> Numbers:
         """Return each content's group: contents that are joined by pairs, by the lowest place among them."""

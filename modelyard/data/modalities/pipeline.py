@@ -137,12 +137,17 @@ class Encoder:
         """Return int32 ids of an array of strings without nulls; a text without a token has none."""
         if len(texts) < _FEW:
             return self._directly(texts)
-        work: Callable[[pa.Array], Ragged] = lambda part: self._encode(part) or self._directly(part)
         if self._kind == "bpe" and self._encode(parts_of(texts, _TRIAL)[0]) is None:
-            work = self._directly  # the other parts will be alike; while one thread gathers ids, others encode
-        parts = _in_threads(work, parts_of(texts, self._part))
+            # The other parts will be alike. While one thread gathers the ids of its part, the library works on others.
+            parts = _in_threads(self._directly, parts_of(texts, _BYTES // 4))
+        else:
+            parts = _in_threads(self._encode_part, parts_of(texts, self._part))
         lengths = np.concatenate([np.diff(part.offsets) for part in parts])
         return Ragged(np.concatenate([part.values for part in parts]), _edges(lengths))
+
+    def _encode_part(self, texts: pa.Array) -> Ragged:
+        found = self._encode(texts)
+        return self._directly(texts) if found is None else found
 
     def _directly(self, texts: pa.Array) -> Ragged:
         return _encode_directly(self._tokenizer, texts.to_pylist())

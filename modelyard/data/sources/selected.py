@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from modelyard.core.files import digest_bytes
@@ -14,7 +15,9 @@ __all__ = ["Selected"]
 
 
 class Selected(Source):
-    """The rows of a source that stand at given places.
+    """The rows of a source that stand at given places, each once and in the source's order.
+
+    Records that cannot be read have no place among them and are not told of.
 
     Args:
         source: The source.
@@ -24,10 +27,10 @@ class Selected(Source):
 
     name = "selected"
 
-    def __init__(self, source: Source, places: dict[str, np.ndarray], name: str) -> None:
+    def __init__(self, source: Source, places: Mapping[str, npt.NDArray[np.int64]], name: str) -> None:
         super().__init__(name, source.settings)
         self.source = source
-        self.places = {file: np.sort(positions) for file, positions in places.items()}
+        self.places = {file: np.unique(np.asarray(places[file], np.int64)) for file in sorted(places)}
 
     def files(self) -> list[str]:
         return self.source.files()
@@ -37,6 +40,12 @@ class Selected(Source):
 
     def folder(self) -> str:
         return self.source.folder()
+
+    def label(self) -> str:
+        return self.source.label()
+
+    def place(self, file: str, positions: Sequence[int]) -> list[str]:
+        return self.source.place(file, positions)
 
     def read(self, columns: Sequence[str] | None = None, chunk: int = 65536) -> Iterator[Rows]:
         for rows in self.source.read(columns, chunk):
@@ -51,5 +60,5 @@ class Selected(Source):
                 yield Rows(rows.table.take(pa.array(at)), rows.file, int(kept[0]), {}, kept.tolist())
 
     def fingerprint(self) -> str:
-        said = "".join(f"{file}\n" + positions.astype("<i8").tobytes().hex() for file, positions in self.places.items())
-        return digest_bytes((self.source.fingerprint() + said).encode())
+        chosen = [digest_bytes(positions.astype("<i8").tobytes()) for positions in self.places.values()]
+        return digest_bytes("\n".join([self.source.fingerprint(), *chosen]).encode())

@@ -53,10 +53,23 @@ def brightened(pixels):
     return np.clip(pixels.astype(float) * 1.05 + 8, 0, 255).astype(np.uint8)
 
 
+class Lines:
+    """A source of one file with a header."""
+
+    def label(self):
+        return "p"
+
+    def files(self):
+        return ["p"]
+
+    def place(self, file, positions):
+        return [f"{file}, line {position + 2}" for position in positions]
+
+
 def check_of(pictures, limit=None):
     height, width, channels = next(picture for picture in pictures if picture is not None).shape
     modality = Image("p", ImageSettings(size=(height, width), channels=channels))
-    subject = SimpleNamespace(inputs=[modality], targets=[])
+    subject = SimpleNamespace(inputs=[modality], targets=[], parts={None: Lines()})
     return NearDuplicateImages(subject) if limit is None else NearDuplicateImages(subject, limit)
 
 
@@ -94,7 +107,7 @@ def test_every_planted_copy_is_counted_and_named_with_its_original(change):
     assert found.finding.columns == ["p"]
     assert found.numbers.tolist() == [60, 61, 62, 63]
     assert [pair[:2] for pair in found.finding.details["pairs"]] == [[60 + i, at] for i, at in enumerate(originals)]
-    assert found.words[61].startswith("nearly the same as row 8 of the data (")
+    assert found.words[61].startswith("nearly the same as p, line 9 (")
     assert found.drop.tolist() == [60, 61, 62, 63]
 
 

@@ -12,8 +12,10 @@ from modelyard.core.states import read_state, write_state
 from modelyard.data.gate.banding import near_signatures
 from modelyard.data.gate.check import RowIndex
 from modelyard.data.gate.examined import DROPPED, Examined
-from modelyard.data.gate.minhash import LETTERS, LONGEST, WORDS, signatures
+from modelyard.data.gate.minhash import LETTERS, WORDS, signatures
 from modelyard.data.gate.near_text import NearDuplicateTexts
+from modelyard.data.gate.text_bytes import LONGEST
+from modelyard.data.gate.text_keys import text_keys
 from modelyard.data.sources.base import Rows
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -28,8 +30,21 @@ def sentences(count, words=12, seed=0):
     return [" ".join(word(rng) for _ in range(words)) for _ in range(count)]
 
 
+class Lines:
+    """A source of one file with a header."""
+
+    def label(self):
+        return "t.csv"
+
+    def files(self):
+        return ["t.csv"]
+
+    def place(self, file, positions):
+        return [f"{file}, line {position + 2}" for position in positions]
+
+
 def check_of(limit=None):
-    subject = SimpleNamespace(inputs=[SimpleNamespace(column="t", name="text")], targets=[])
+    subject = SimpleNamespace(inputs=[SimpleNamespace(column="t", name="text")], targets=[], parts={None: Lines()})
     return NearDuplicateTexts(subject) if limit is None else NearDuplicateTexts(subject, limit)
 
 
@@ -76,7 +91,7 @@ def test_every_planted_copy_is_counted_and_named_with_its_original(edit):
     assert found.numbers.tolist() == [200, 201, 202, 203, 204]
     assert [pair[:2] for pair in found.finding.details["pairs"]] == [[200 + i, at] for i, at in enumerate(originals)]
     assert all(pair[2] >= 0.8 for pair in found.finding.details["pairs"])
-    assert found.words[200].startswith("nearly the same as row 4 of the data (")
+    assert found.words[200].startswith("nearly the same as t.csv, line 5 (")
     assert found.finding.details["groups"] == 5
     assert found.drop.tolist() == [200, 201, 202, 203, 204]
 
@@ -222,6 +237,73 @@ def test_of_more_texts_than_fit_a_sample_is_compared_that_keeps_pairs_together(s
     # An unrelated choice of rows would keep both of a pair once in 64 times, which is 31.
     assert 170 <= found.finding.rows <= 330
     assert all(late == early + 2000 for late, early, _ in found.finding.details["pairs"])
+
+
+def everything(found):
+    return [(one.finding, one.numbers.tolist(), one.drop.tolist(), one.words) for one in found]
+
+
+def test_a_sample_depends_on_neither_chunks_nor_order_of_signing():
+    rng = stream(1, "mixture")
+    texts = sentences(300, words=8) + sentences(60, words=28, seed=1) + sentences(60, words=40, seed=2)
+    texts += ["".join(chr(0x4E00 + int(at)) for at in rng.integers(0, 3000, 40)) for _ in range(100)]
+    texts += ["no", "不好吃", "...", "", "abcdefghijk" * 3]
+    texts += [text.upper() for text in texts[::2]] + [text + "!" for text in texts[::3]] + texts[::5]
+    texts = [texts[int(at)] for at in rng.permutation(len(texts))]
+    codes = rng.integers(0, 3, len(texts)).astype(np.int8)
+    whole = found_in(texts, codes, size=len(texts), limit=150)
+    assert whole[0].finding.details["compared_one_in"] >= 4
+    for size in (1, 17, 256):
+        assert everything(found_in(texts, codes, size, limit=150)) == everything(whole)
+    check = check_of(150)
+    for chunk in chunks(texts, codes, 64):
+        check.observe(chunk)
+        check.state()  # signs all that waits
+    assert everything(check.finish(index_of(codes))) == everything(whole)
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+@pytest.mark.parametrize("words", [8, 26, 60])
+def test_a_sample_keeps_near_pairs_together(edit, words):
+    texts = sentences(400, words)
+    keys = text_keys(pa.array(texts + [edit(text) for text in texts]))
+    together = (keys[:400] == keys[400:]).mean()
+    # A changed word was the chosen one, or is: twice the share of one word in eight, or less.
+    assert together >= (0.7 if words == 8 else 0.85)
+    assert len(np.unique(keys[:400])) > 390  # and unrelated texts apart
+
+
+def test_common_words_do_not_decide_what_is_sampled():
+    texts = [f"the movie was {text} and it is for you" for text in sentences(300, words=4)]
+    _, sizes = np.unique(text_keys(pa.array(texts)), return_counts=True)
+    assert sizes.max() < 30
+
+
+def test_a_key_is_of_the_text_alone():
+    texts = [
+        "",
+        "one two three four five",
+        "...",
+        "龍門客棧龍門客棧龍門",
+        "antidisestablishmentarianism",
+        "一",
+        "six",
+        "",
+    ]
+    texts += sentences(3, words=30)
+    alone = [text_keys(pa.array([text]))[0] for text in texts]
+    assert text_keys(pa.array(texts)).tolist() == alone
+    assert text_keys(pa.array(["x", *texts], pa.large_string()).slice(1)).tolist() == alone
+    too_short = [text for text, key in zip(texts, alone, strict=True) if key == np.iinfo(np.uint64).max]
+    assert too_short == ["", "...", "一", "six", ""]
+    assert text_keys(pa.array(["One, TWO - three; (four) five!"]))[0] == alone[1]
+
+
+def test_texts_that_are_left_out_of_the_sample_do_not_push_others_out():
+    texts = sentences(90) + [f"{at % 1000:03d}" for at in range(5000)]  # too short to be compared
+    (found,) = found_in([*texts, texts[0].upper()], limit=100)
+    assert "compared_one_in" not in found.finding.details
+    assert found.finding.details["compared_rows"] == 91
 
 
 def test_a_signature_estimates_the_similarity_of_the_sets():

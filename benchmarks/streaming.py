@@ -3,10 +3,10 @@
     python benchmarks/streaming.py                                  6 GiB of text and numbers, then 100,000 JPEGs
     python benchmarks/streaming.py --table 1 --images 10000 --limit 1.5
 
-The process stands in a control group of its own whose memory is limited, the pages of files it reads and writes included;
-it is killed when it needs more. That takes root. What is resident is sampled twice a second: `own` is what the process
-allocated, `mapped` is pages of mapped files, which the system may take back at any time. Some 45 minutes on two cores, and
-30 GiB of disk under --folder.
+The process stands in a control group of its own whose memory is limited, the pages of files it reads and writes
+included; it is killed when it needs more. That takes root. What is resident is sampled twice a second: `own` is what
+the process allocated, `mapped` is pages of mapped files, which the system may take back at any time. Some 45 minutes on
+two cores, and 30 GiB of disk under --folder.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def watch(spec: dict, folder: Path, limit: float) -> None:
     """Train a spec in a process of limited memory and print, stage by stage, what it held."""
     environment = {**os.environ, "MODELYARD_CACHE": str(folder / "cache")}
     group = _control_group(limit)
-    join = f"echo $$ > {group}/cgroup.procs && exec \"$@\""
+    join = f'echo $$ > {group}/cgroup.procs && exec "$@"'
     process = subprocess.Popen(
         ["sh", "-c", join, "sh", sys.executable, "-c", _TRAIN, json.dumps(spec), str(folder / "runs")],
         stdout=subprocess.PIPE,

@@ -2,7 +2,7 @@
 
     python examples/compare_runs.py [FOLDER FOR RUNS]
 
-On the terminal the same comparison is `modelyard compare RUN RUN RUN`. The data is made up: two half moons, interleaved.
+On the terminal the same comparison is `modelyard compare RUN RUN RUN`. The data is made up: two half moons.
 """
 
 import math

@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from modelyard.spec.schema import schema as schema
     from modelyard.spec.spec import Spec as Spec
     from modelyard.train.check import check as check
+    from modelyard.train.compare import compare as compare
     from modelyard.train.draft import draft as draft
     from modelyard.train.recipes import open_spec as open_spec
     from modelyard.train.recipes import recipe_text as recipe_text
     from modelyard.train.recipes import recipes as recipes
     from modelyard.train.run import Run as Run
     from modelyard.train.run import train as train
-    from modelyard.train.compare import compare as compare
     from modelyard.train.runs import runs as runs
 
 __version__ = "0.1.0"

@@ -72,9 +72,7 @@ class Assigner:
             return None
         return list(dict.fromkeys([*self.split.key, *([self.stratify_by] if self.stratify_by else [])]))
 
-    def assign(
-        self, rows: pa.RecordBatch, hashes: npt.NDArray[np.uint64] | None = None
-    ) -> npt.NDArray[np.int8]:
+    def assign(self, rows: pa.RecordBatch, hashes: npt.NDArray[np.uint64] | None = None) -> npt.NDArray[np.int8]:
         """Return each row's split code, int8 (rows,): a position in `SPLITS`.
 
         Args:

@@ -59,7 +59,8 @@ class Calibration(Record):
     largest: float
     """The largest distance of any bin."""
     bins: list[dict[str, float]]
-    """Non-empty bins of equal width, rising: low, high, rows, probability (mean), share (true), share_low, share_high."""
+    """Non-empty bins of equal width, rising: low, high, rows, probability (mean), share (true), share_low,
+    share_high."""
     temperature: float | None = None
     """Fitted on the validation split; None when it was not. Above 1: the model is too sure."""
     ece_calibrated: float | None = None

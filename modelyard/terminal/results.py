@@ -68,7 +68,8 @@ def _print_closer(evaluation: Any) -> None:
     """Print what the closer look found, a line each: calibration, threshold, worst slices, groups, corruptions."""
     calibration, threshold = evaluation.calibration, evaluation.threshold
     if calibration is not None:
-        line = f"[bold]calibration[/] error {number(calibration.ece)} ({number(calibration.low)} … {number(calibration.high)})"
+        interval = f"{number(calibration.low)} … {number(calibration.high)}"
+        line = f"[bold]calibration[/] error {number(calibration.ece)} ({interval})"
         if calibration.temperature is not None:
             line += f"; {number(calibration.ece_calibrated)} at temperature {number(calibration.temperature)}"
         console.print(line)

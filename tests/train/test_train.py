@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import modelyard
-from modelyard.core.errors import DataError, GateError, SpecError, Stopped
+from modelyard.core.errors import GateError, SpecError, Stopped
 from modelyard.spec.spec import Spec
 
 FAST = {"epochs": 2, "batch_size": 64, "threads": 1}

@@ -46,7 +46,7 @@ class Examined:
     rows: Rows
     """As the source gave them, with all columns of the file."""
     number: int
-    """Number of the chunk's first row, counted over all rows of all sources; rows that no source could read have none."""
+    """Number of the chunk's first row, counted over all sources; rows that no source could read have none."""
     codes: npt.NDArray[np.int8]
     """Each row's split: a position in `data.split.SPLITS`, or `DROPPED`."""
     positions: npt.NDArray[np.int64]

@@ -183,7 +183,7 @@ def _predict(bundle: str, rows: str, output: str | None, format: str | None, dev
         else:
             rows_in = rows
         return resolve("modelyard.bundle.answers:write_answers")(predictor, rows_in, Path(output), format), _print(
-            "print_written"
+            "results:print_written"
         )
     answers = predictor.predict(rows if given is None else given, format=format)
     return {"answers": list(answers), "notes": answers.notes}, _print("results:print_answers")

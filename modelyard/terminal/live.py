@@ -58,6 +58,14 @@ class TrainingDisplay:
         self._say(f"[bold]data[/]      {rows}{again}")
         for reason, count in event["dropped"].items():
             self._say(f"          [yellow]{count:,} rows left out: {escape(reason)}[/]")
+        for finding in event["findings"]:
+            if finding["severity"] != "note":
+                self._say(
+                    f"          [yellow]{finding['severity']}: {escape(finding['title'])}[/] [dim]({finding['check']})[/]"
+                )
+        notes = sum(finding["severity"] == "note" for finding in event["findings"])
+        if notes:
+            self._say(f"          [dim]{notes} note{'s' if notes > 1 else ''} of the data gate: see the report[/]")
         modalities: dict[str, list[str]] = {}
         for column in event["columns"]:
             column = column if isinstance(column, dict) else column.as_dict()
@@ -65,6 +73,17 @@ class TrainingDisplay:
         for modality, columns in modalities.items():
             shown = ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
             self._say(f"          [dim]{modality}: {escape(shown)}[/]")
+
+    def _on_fold(self, event: dict[str, Any]) -> None:
+        self._say(
+            f"[bold]fold[/]      {event['fold']}/{event['folds']} {_line(event['metrics'])} {duration(event['seconds'])}"
+        )
+
+    def _on_learning_curve(self, event: dict[str, Any]) -> None:
+        self._say(
+            f"[bold]share[/]     {event['share']:.0%} of the training rows: "
+            f"{event['metric']} {number(event['value'], event['metric'])} {duration(event['seconds'])}"
+        )
 
     def _on_finding_rate(self, event: dict[str, Any]) -> None:
         self._bar.update(self._task, description="learning-rate test", total=None)

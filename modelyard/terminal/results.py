@@ -91,7 +91,9 @@ def _print_closer(evaluation: Any) -> None:
                 f"({number(gap['low'])} … {number(gap['high'])}), {escape(str(gap['highest']))} above "
                 f"{escape(str(gap['lowest']))}"
             )
-    lost = sorted(evaluation.robustness, key=lambda one: -abs(one.change))[:2]
+    better = {metric.name: 1 if metric.higher_is_better else -1 for metric in evaluation.metrics}
+    lost = sorted(evaluation.robustness, key=lambda one: one.change * better.get(one.metric, 1))
+    lost = [one for one in lost if one.change * better.get(one.metric, 1) < 0][:2]
     for one in lost:
         console.print(
             f"[bold]corrupted[/]   {escape(one.corruption)}, severity {one.severity}: {one.metric} "

@@ -39,6 +39,7 @@ from modelyard.train.judge import judge
 from modelyard.train.learning_curve import learning_curve
 from modelyard.train.loop import fit
 from modelyard.train.recipes import open_spec
+from modelyard.train.portions import assign_folds, find_units
 from modelyard.train.records import RateSearch, RunRecord, TrainingRecord
 from modelyard.train.resolve import check_metrics, choose_family, choose_task, choose_training
 from modelyard.train.start import denormals_flushed, kept, set_up, start
@@ -141,6 +142,8 @@ def _carry_out(spec: Spec, path: Path, log: EventLog) -> Run:
         spec = spec.replace(task=choose_task(spec, prepared.data.targets or {}, reasons))
         task = make_task(spec, prepared.fitted)
         check_metrics(spec, task, prepared)
+        if spec.evaluate.cross_validate is not None:
+            assign_folds(find_units(spec, prepared), spec.evaluate.cross_validate)  # too few groups are said now
         inputs = prepared.fitted.describe()
         family = settle(choose_family(spec, inputs, len(prepared.splits["train"]), reasons), inputs)
         spec = spec.replace(model=family, train=choose_training(spec.train, family.name, reasons))

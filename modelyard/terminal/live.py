@@ -60,9 +60,8 @@ class TrainingDisplay:
             self._say(f"          [yellow]{count:,} rows left out: {escape(reason)}[/]")
         for finding in event["findings"]:
             if finding["severity"] != "note":
-                self._say(
-                    f"          [yellow]{finding['severity']}: {escape(finding['title'])}[/] [dim]({finding['check']})[/]"
-                )
+                said = f"{finding['severity']}: {escape(finding['title'])}"
+                self._say(f"          [yellow]{said}[/] [dim]({finding['check']})[/]")
         notes = sum(finding["severity"] == "note" for finding in event["findings"])
         if notes:
             self._say(f"          [dim]{notes} note{'s' if notes > 1 else ''} of the data gate: see the report[/]")
@@ -75,9 +74,8 @@ class TrainingDisplay:
             self._say(f"          [dim]{modality}: {escape(shown)}[/]")
 
     def _on_fold(self, event: dict[str, Any]) -> None:
-        self._say(
-            f"[bold]fold[/]      {event['fold']}/{event['folds']} {_line(event['metrics'])} {duration(event['seconds'])}"
-        )
+        which = f"{event['fold']}/{event['folds']}"
+        self._say(f"[bold]fold[/]      {which} {_line(event['metrics'])} {duration(event['seconds'])}")
 
     def _on_learning_curve(self, event: dict[str, Any]) -> None:
         self._say(

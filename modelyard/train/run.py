@@ -38,8 +38,8 @@ from modelyard.train.find_rate import find_rate
 from modelyard.train.judge import judge
 from modelyard.train.learning_curve import learning_curve
 from modelyard.train.loop import fit
-from modelyard.train.recipes import open_spec
 from modelyard.train.portions import assign_folds, find_units
+from modelyard.train.recipes import open_spec
 from modelyard.train.records import RateSearch, RunRecord, TrainingRecord
 from modelyard.train.resolve import check_metrics, choose_family, choose_task, choose_training
 from modelyard.train.start import denormals_flushed, kept, set_up, start

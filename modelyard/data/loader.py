@@ -6,6 +6,7 @@ needs no saved state. Sequences are bucketed: within a window of batches, rows o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,6 +23,9 @@ from modelyard.data.samplers.shuffled import Shuffled
 from modelyard.data.store import SplitStore
 
 __all__ = ["Loader", "Mixing"]
+
+_AHEAD = 4
+"""Batches that the disk may begin to read before they are asked for."""
 
 _WINDOW = 64
 """Batches that are sorted by length together; more means less padding and less randomness."""
@@ -94,8 +98,10 @@ class Loader:
         batch = start
         while batch < len(self):
             window = batch // _WINDOW
-            batches = self._window(order, window, epoch)
-            for rows in batches[batch - window * _WINDOW :]:
+            batches = self._window(order, window, epoch)[batch - window * _WINDOW :]
+            for rows, coming in itertools.zip_longest(batches, batches[_AHEAD:]):
+                if coming is not None:
+                    self.store.will_need([*self._inputs, *self._targets], coming)
                 yield self.batch(rows, epoch)
             batch = (window + 1) * _WINDOW
 

@@ -84,34 +84,53 @@ class Stored:
         self.layout = layout
         self._values: list[npt.NDArray[Any]] = []
         self._offsets: list[npt.NDArray[np.int64]] = []
-        self._mappings: list[mmap.mmap] = []
+        self._mappings: list[mmap.mmap | None] = []
+        """Of the values, by shard; the offsets of ragged rows stay resident."""
         self._touched = 0
         rows = 0
         for shard in range(-(-layout.rows // layout.shard_rows)):
             values, mapping = map_array(folder / f"{shard:05d}.values", layout.dtype, layout.shape)
-            found = [mapping]
             if layout.ragged:
-                offsets, mapping = map_array(folder / f"{shard:05d}.offsets", "<i8")
-                found.append(mapping)
-                self._offsets.append(offsets)
+                self._offsets.append(map_array(folder / f"{shard:05d}.offsets", "<i8")[0])
             rows += len(self._offsets[-1]) - 1 if layout.ragged else len(values)
             self._values.append(values)
-            self._mappings += [one for one in found if one is not None]
+            self._mappings.append(mapping)
         if rows != layout.rows:
             raise DataError(
                 f"{folder} is damaged ({rows} rows instead of {layout.rows}); delete it and it is made anew"
             )
-        self._is_large = sum(len(mapping) for mapping in self._mappings) > _RESIDENT
+        self._is_large = sum(len(mapping) for mapping in self._mappings if mapping is not None) > _RESIDENT
+        if self._is_large:
+            # Rows are asked for all over the place: without this every page fault would read its neighbourhood as well.
+            for mapping in self._mappings:
+                if mapping is not None:
+                    mapping.madvise(mmap.MADV_RANDOM)
 
     def __len__(self) -> int:
         return self.layout.rows
 
     def take(self, rows: npt.NDArray[np.int64]) -> Column:
         """Return some rows in memory, in the order asked for, as a copy."""
+        self.will_need(rows)
         found = take(self._shard(0), rows) if len(self._values) == 1 else self._scattered(rows)
         if self._is_large:
             self._forget(found)
         return found
+
+    def will_need(self, rows: npt.NDArray[np.int64]) -> None:
+        """Let the system begin to read these rows from the disk, all at once, and return without waiting.
+
+        Only large columns are read ahead; small ones stay in the system's cache.
+        """
+        if not self._is_large:
+            return
+        for shard, places in self._by_shard(rows):
+            mapping = self._mappings[shard]
+            local = rows[places] - shard * self.layout.shard_rows
+            starts, stops = (self._offsets[shard][at] if self.layout.ragged else at for at in (local, local + 1))
+            if mapping is not None:
+                for start, length in _pages(starts * self.layout.item_bytes, stops * self.layout.item_bytes):
+                    mapping.madvise(mmap.MADV_WILLNEED, start, length)
 
     def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return how many items each of these rows of a ragged column has, int64 (rows,)."""
@@ -166,7 +185,22 @@ class Stored:
         if self._touched > _RESIDENT:
             self._touched = 0
             for mapping in self._mappings:
-                mapping.madvise(mmap.MADV_DONTNEED)
+                if mapping is not None:
+                    mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _pages(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the whole pages that hold the bytes `starts[i]` to `stops[i] - 1`, as (start, length), none twice."""
+    some = stops > starts
+    if not some.any():
+        return []
+    first, last = starts[some] // _PAGE, (stops[some] - 1) // _PAGE
+    order = np.argsort(first, kind="stable")
+    first, reach = first[order], np.maximum.accumulate(last[order])
+    begins = np.flatnonzero(np.append(True, first[1:] > reach[:-1] + 1))
+    ends = np.append(begins[1:] - 1, len(first) - 1)
+    spans = zip((first[begins] * _PAGE).tolist(), ((reach[ends] - first[begins] + 1) * _PAGE).tolist(), strict=True)
+    return list(spans)
 
 
 class SplitStore:
@@ -202,6 +236,14 @@ class SplitStore:
             column = self.columns[name]
             found[name] = column.take(numbers) if isinstance(column, Stored) else take(column, numbers)
         return found
+
+    def will_need(self, names: Sequence[str], rows: npt.NDArray[np.int64]) -> None:
+        """Let the system begin to read these rows (positions in the split) of some columns from the disk."""
+        numbers = rows if self.index is None else self.index[rows]
+        for name in names:
+            column = self.columns[name]
+            if isinstance(column, Stored):
+                column.will_need(numbers)
 
     def whole(self, name: str) -> Column:
         """Return a whole column of the split in memory: for small ones, such as targets."""

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from modelyard.core.errors import DataError, GateError, SpecError
-from modelyard.data import chunks
+from modelyard.data import chunks, store
 from modelyard.data.batch import Batch, Mix
 from modelyard.data.column_files import ColumnWriter, stored_layout
 from modelyard.data.loader import Loader
 from modelyard.data.modalities.base import Ragged
 from modelyard.data.modalities.image import Image as ImageModality
 from modelyard.data.prepare import prepare
-from modelyard.data.store import SplitStore, Stored, take
+from modelyard.data.store import SplitStore, Stored, _pages, take
 from modelyard.spec.spec import Spec
 
 
@@ -165,9 +165,9 @@ def small_chunks(monkeypatch):
 def content(found):
     """Everything that was prepared, as plain values."""
     columns = {}
-    for split, store in found.splits.items():
-        for name in store.columns:
-            whole = store.whole(name)
+    for split, one in found.splits.items():
+        for name in one.columns:
+            whole = one.whole(name)
             arrays = [whole.values, whole.offsets] if isinstance(whole, Ragged) else [whole]
             columns[split, name] = [np.asarray(array).tolist() for array in arrays]
     record = found.record.as_dict()
@@ -272,6 +272,32 @@ def test_a_column_in_many_shards_is_gathered_like_one_in_memory(tmp_path, ragged
             assert stored.lengths(np.array(rows, np.int64)).tolist() == lengths[rows].tolist()
             found, expected = found.values, expected.values
         assert found.tolist() == expected.tolist() and found.dtype == np.int32
+
+
+def test_pages_are_asked_for_once_each():
+    starts, stops = np.array([9000, 0, 4095, 20_000, 5]), np.array([9010, 10, 4097, 20_000, 4096])
+    # Bytes 0–9, 5–4095 and 4095–4096 lie on pages 0 and 1, bytes 9000–9009 on page 2, and the empty row on none.
+    assert _pages(starts, stops) == [(0, 3 * 4096)]
+    assert _pages(np.array([8192 * 4, 0]), np.array([8192 * 4 + 1, 1])) == [(0, 4096), (32768, 4096)]
+    assert _pages(np.array([3]), np.array([3])) == []
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_column_larger_than_what_stays_resident_is_gathered_all_the_same(tmp_path, monkeypatch, ragged):
+    monkeypatch.setattr(store, "_RESIDENT", 20_000)
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 256, (3000, 30)).astype(np.uint8)
+    column = Ragged(values, np.arange(0, 3001, 3)) if ragged else values
+    writer = ColumnWriter(tmp_path, shard_bytes=30_000)
+    writer.append(column)
+    stored = Stored(tmp_path, stored_layout(writer.close()))
+    for seed in range(20):
+        rows = np.random.default_rng(seed).integers(0, len(column), 200)
+        stored.will_need(rows)
+        found, expected = stored.take(rows), take(column, rows)
+        if ragged:
+            found, expected = found.values, expected.values
+        assert np.array_equal(found, expected)
 
 
 def test_a_column_of_which_a_shard_is_cut_off_is_damaged(tmp_path):

@@ -35,11 +35,21 @@ def stream(seed: int, purpose: str, *where: Where) -> np.random.Generator:
 
 def mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Scramble 64-bit integers one to one (the finaliser of SplitMix64). Shape and dtype stay."""
+    if values.ndim == 0:
+        single: npt.NDArray[np.uint64] = mix(values[None])[0]
+        return single
     with np.errstate(over="ignore"):
-        values = values + np.uint64(0x9E3779B97F4A7C15)
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return values ^ (values >> np.uint64(31))
+        # In place from the second step on: fresh memory costs as much as the arithmetic.
+        mixed = values + np.uint64(0x9E3779B97F4A7C15)
+        shifted = mixed >> np.uint64(30)
+        mixed ^= shifted
+        mixed *= np.uint64(0xBF58476D1CE4E5B9)
+        np.right_shift(mixed, np.uint64(27), out=shifted)
+        mixed ^= shifted
+        mixed *= np.uint64(0x94D049BB133111EB)
+        np.right_shift(mixed, np.uint64(31), out=shifted)
+        mixed ^= shifted
+        return mixed
 
 
 def uniforms(

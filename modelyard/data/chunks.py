@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from modelyard.core.states import read_state, write_state
-from modelyard.data.modalities.base import Modality, Reading
+from modelyard.data.modalities.base import Modality
 from modelyard.data.sources.base import Rows, Source
 
-__all__ = ["Chunk", "Chunks", "Progress", "Waypoint", "ahead", "chunk_rows", "positions_of", "read_columns", "threads"]
+__all__ = ["Chunk", "Chunks", "Progress", "Waypoint", "ahead", "chunk_rows", "positions_of", "threads"]
 
 Progress = Callable[[str, int], None]
 """Told what is being done and how many rows are through."""
@@ -100,19 +100,6 @@ def chunk_rows(sample: pa.Table, modalities: Sequence[Modality]) -> int:
     """Return how many rows of data like this sample make a chunk that is easy on memory."""
     wide = max(sample.nbytes // max(sample.num_rows, 1), sum(modality.row_bytes() for modality in modalities), 1)
     return max(64, min(_MOST_ROWS, int(_MOST_BYTES // wide)))
-
-
-def read_columns(
-    modalities: Sequence[Modality], table: pa.RecordBatch, folder: str, pool: ThreadPoolExecutor
-) -> dict[str, Reading]:
-    """Read columns at the same time, each by its modality. Pictures are left to their own threads."""
-    light = [modality for modality in modalities if not modality.row_bytes()]
-    readings = pool.map(lambda modality: modality.read(table.column(modality.column), folder), light)
-    found = dict(zip((modality.column for modality in light), readings, strict=True))
-    for modality in modalities:
-        if modality.row_bytes():
-            found[modality.column] = modality.read(table.column(modality.column), folder)
-    return found
 
 
 class Waypoint:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from modelyard.core.errors import DataError
 from modelyard.core.files import digest_file, read_json, storage_errors, synced, to_json, write_json
-from modelyard.data.chunks import Chunk, Chunks, Progress, Waypoint, ahead, positions_of, read_columns, threads
+from modelyard.data.chunks import Chunk, Chunks, Progress, Waypoint, ahead, positions_of
 from modelyard.data.early import EarlyReader, EarlyWriter, is_stored
 from modelyard.data.gate.check import RowIndex
 from modelyard.data.gate.examined import DROPPED, Examined, Subject
@@ -109,7 +109,6 @@ class _Pass:
         self.gate = gate
         self.chunks = chunks
         self.progress = progress
-        self.pool: ThreadPoolExecutor = stack.enter_context(threads())
         self.watcher: ThreadPoolExecutor = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         self.looking: Future[None] | None = None
         self.left_out: list[tuple[str, int, str, Any, list[str]]] = []
@@ -164,7 +163,10 @@ class _Pass:
         self.files.setdefault(rows.file, len(self.files))
         for position, reason in rows.unreadable.items():
             self._leave_out(rows.file, position, reason, "unreadable", ())
-        readings = read_columns(self.unread, rows.table, chunk.source.folder(), self.pool)
+        # One column after the other: the gate looks at the last chunk and the next is parsed at the same time, and
+        # more threads than that hand Python's lock back and forth.
+        folder = chunk.source.folder()
+        readings = {one.column: one.read(rows.table.column(one.column), folder) for one in self.unread}
         count = rows.table.num_rows
         readings.update({column: reader.read(chunk.number, count) for column, reader in self.readers.items()})
         read = {column: reading.values for column, reading in readings.items()}
@@ -208,8 +210,7 @@ class _Pass:
         pictures = {modality.column for modality in self.subject.inputs if modality.row_bytes()}
         tasks = [(name, table.column(at)) for at, name in enumerate(table.schema.names)]
         tasks += [(name, read[name]) for name in sorted(pictures)]
-        parts = list(self.pool.map(lambda task: column_hashes(*task), tasks))
-        named = list(zip((name for name, _ in tasks), parts, strict=True))
+        named = [(name, column_hashes(name, column)) for name, column in tasks]
         plain, shown = named[: table.num_columns], named[table.num_columns :]
         of_inputs = [part for name, part in plain if name in inputs - pictures] + [part for _, part in shown]
         every = joined_hashes((part for _, part in plain), table.num_rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,8 +177,11 @@ class _Work:
         self.parts, origin = locate(spec.data)
         for source in self.parts.values():
             source.files()
-        labels = (origin or {}).pop("labels", {})
-        data, self.guesses, sample = _resolve(spec, self.parts, accepts, targets_of, labels, need_targets)
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            prints = reader.submit(lambda: [(split, source.fingerprint()) for split, source in self.parts.items()])
+            labels = (origin or {}).pop("labels", {})
+            data, self.guesses, sample = _resolve(spec, self.parts, accepts, targets_of, labels, need_targets)
+            self.content = digest_bytes("".join(f"{split}:{found}\n" for split, found in prints.result()).encode())
         self.spec = spec.replace(data=data)
         self.origin = origin if origin or not data.origin else {"title": data.origin, "declared": True}
         self.licence = data.licence or str((origin or {}).get("licence", ""))
@@ -186,9 +190,6 @@ class _Work:
         self.targets = [make_modality(choice, column, "target") for column, choice in _said(data.targets)]
         self.extras = _extras(self.spec)
         self.chunks = Chunks(self.parts, data.limit, chunk_rows(sample, self.inputs))
-        self.content = digest_bytes(
-            "".join(f"{split}:{source.fingerprint()}\n" for split, source in self.parts.items()).encode()
-        )
         reading = [_FORMAT, modelyard.__version__, self.content, data.format, data.options, data.limit]
         self.folder = cache_directory() / "stores" / _digest(reading)
 

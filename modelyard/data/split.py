@@ -7,6 +7,7 @@ rows always share a split.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ _ALIASES = {
 _DEALT = 1 << 18
 """Distinct rows that stratified splitting deals exactly and remembers. Of more rows, each further one goes by its hash:
 shares of so many come out right by themselves, and memory stays bounded."""
+_SIEVE = np.uint64(42)
+_OPEN = -1
 _BLOCK = 20
 """Rows of one label are dealt in blocks of this many, so that each block has the same share of every split."""
 
@@ -129,15 +132,15 @@ class Assigner:
         """Deal the distinct rows of each label, in their order, over the splits in shuffled blocks."""
         if self.stratify_by is None:
             raise Spec.problem("data.split.by", "is required for method 'stratified': the label's column")
+        if len(self._seen_hashes) >= _DEALT:
+            codes = self._by_share(hashes)
+            maybe = np.flatnonzero(self._sieve[hashes >> _SIEVE])  # most rows are told from those dealt before by a bit
+            codes[maybe] = self._like_seen(hashes[maybe], codes[maybe])
+            return codes
         # A row seen before keeps its split; of equal rows within this chunk the first decides.
         unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        spot = np.searchsorted(self._seen_hashes, unique)
-        known = np.zeros(len(unique), bool)
-        inside = spot < len(self._seen_hashes)
-        known[inside] = self._seen_hashes[spot[inside]] == unique[inside]
-        codes = np.empty(len(unique), np.int8)
-        codes[known] = self._seen_codes[spot[known]]
-        new = np.flatnonzero(~known)
+        codes = self._like_seen(unique, np.full(len(unique), _OPEN, np.int8))
+        new = np.flatnonzero(codes == _OPEN)
         new = new[np.argsort(first[new], kind="stable")]
         new, late = np.split(new, [max(0, _DEALT - len(self._seen_hashes))])
         codes[late] = self._by_share(unique[late])
@@ -153,6 +156,20 @@ class Assigner:
         self._seen_codes = np.concatenate([self._seen_codes, codes[new]])[order]
         self._seen_hashes = np.concatenate([self._seen_hashes, unique[new]])[order]
         return codes[inverse]
+
+    @cached_property
+    def _sieve(self) -> npt.NDArray[np.bool_]:
+        """Which leading bits the hashes of dealt rows have; asked for once all that are dealt are known."""
+        sieve = np.zeros(1 << (64 - int(_SIEVE)), bool)
+        sieve[self._seen_hashes >> _SIEVE] = True
+        return sieve
+
+    def _like_seen(self, hashes: npt.NDArray[np.uint64], codes: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """Return the codes, with those of rows that were dealt before in their places."""
+        spot = np.searchsorted(self._seen_hashes, hashes)
+        spot[spot == len(self._seen_hashes)] = 0
+        known = self._seen_hashes[spot] == hashes if len(self._seen_hashes) else np.zeros(len(hashes), bool)
+        return np.where(known, self._seen_codes[spot], codes).astype(np.int8) if known.any() else codes
 
     def state(self) -> dict[str, Any]:
         """Return what was dealt so far, for an interrupted examination to go on."""

@@ -135,7 +135,6 @@ class Gate:
         decided.sort(key=lambda pair: _SEVERITIES.index(pair[0].severity))
         findings = _named(self.subject, decided, index)
         statistics, drift = statistics_of(self._profile), drift_of(self._profile)
-        self._profile.close()
         return GateResult(findings, statistics, drift, dict(sorted(drop.items())))
 
     def _decide(self, check: Check, found: Found) -> Finding:

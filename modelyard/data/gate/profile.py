@@ -3,9 +3,7 @@ what several of them need of it worked out once."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -215,10 +213,6 @@ class Profile:
         self.drift: list[Any] | None = None
         self._sorted: dict[tuple[str, int], npt.NDArray[np.float64]] = {}
 
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(min(len(self.columns), os.cpu_count() or 1) or 1)
-
     def observe(self, chunk: Examined) -> View:
         """Take in a chunk; return it with what was worked out of it."""
         self.view = view = View(chunk)
@@ -235,12 +229,8 @@ class Profile:
         return view
 
     def each(self, work: Callable[[ColumnProfile], Any]) -> list[Any]:
-        """Do something for every column, several at a time; the results in the order of the columns."""
-        return list(self._pool.map(work, self.columns.values()))
-
-    def close(self) -> None:
-        """Let the threads go."""
-        self._pool.shutdown()
+        """Do something for every column; the results in the order of the columns."""
+        return [work(column) for column in self.columns.values()]
 
     # -- once all rows have passed ------------------------------------------------------------------------------------
 

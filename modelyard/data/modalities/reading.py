@@ -104,6 +104,15 @@ def _floats_as_text(values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
 
 def present_text(texts: pa.Array, markers: Sequence[str], trim: bool = True) -> pa.Array:
     """Return the texts with markers of missing values as null; without surrounding blanks when `trim` is set."""
+    if not trim and pa.types.is_string(texts.type):
+        candidates = _short_or_padded(texts, 2 * max((len(marker.strip().encode()) for marker in markers), default=0))
+        if len(candidates) < len(texts):
+            missing = _marked(texts.take(pa.array(candidates)), markers)
+            if not missing.any():
+                return texts
+            valid = np.asarray(texts.is_valid())
+            valid[candidates[missing]] = False
+            return pc.if_else(pa.array(valid), texts, pa.scalar(None, texts.type))
     trimmed = pc.utf8_trim_whitespace(texts)
     folded = sorted({marker.strip().lower() for marker in markers})
     longest = max((len(marker.encode()) for marker in folded), default=0) * 2  # folding case can change the length
@@ -112,6 +121,27 @@ def present_text(texts: pa.Array, markers: Sequence[str], trim: bool = True) -> 
     candidates = pc.utf8_lower(pc.if_else(short, trimmed, pa.scalar("\0", trimmed.type)))
     missing = pc.is_in(candidates, value_set=pa.array(folded, trimmed.type))
     return pc.if_else(missing, pa.scalar(None, texts.type), trimmed if trim else texts)
+
+
+def _short_or_padded(texts: pa.Array, longest: int) -> npt.NDArray[np.int64]:
+    """Return the rows whose text is no longer than so many bytes, or may begin or end with a blank."""
+    _, offset_buffer, data = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32, count=texts.offset + len(texts) + 1)[texts.offset :]
+    starts, ends = offsets[:-1], offsets[1:]
+    found = ends - starts <= longest
+    if data is not None and data.size:
+        content = np.frombuffer(data, np.uint8)
+        for at in (starts, ends - 1):
+            byte = content[np.clip(at, 0, len(content) - 1)]
+            found |= (byte <= 32) | (byte >= 127)
+    return np.flatnonzero(found)
+
+
+def _marked(texts: pa.Array, markers: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Whether each text is a marker of a missing value."""
+    present = present_text(texts, markers)
+    marked: npt.NDArray[np.bool_] = np.asarray(present.is_null()) & np.asarray(texts.is_valid())
+    return marked
 
 
 def quote(value: Any, limit: int = 40) -> str:

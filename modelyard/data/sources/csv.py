@@ -95,6 +95,9 @@ class Csv(Source):
         super().__init__(location, settings)
         self._files: list[str] | None = None
         self._names: list[str] | None = None
+        self._even: dict[str, tuple[int, int]] = {}
+        """File that was read to its end and has every record on one line of its own → its records, and the lines before
+        them."""
 
     def files(self) -> list[str]:
         if self._files is None:
@@ -124,6 +127,9 @@ class Csv(Source):
         return digest_files(self.files())
 
     def place(self, file: str, positions: Sequence[int]) -> list[str]:
+        records, before = self._even.get(file, (0, 0))
+        if len(positions) and positions[-1] < records:
+            return [f"{file}, line {before + 1 + position}" for position in positions]
         with open_stream(file) as stream:
             text = Decoded(stream, self.settings.encoding)
             layout = self._layout(text, file)
@@ -142,7 +148,14 @@ class Csv(Source):
         with open_stream(file) as stream:
             text = Decoded(stream, self.settings.encoding)
             layout = self._layout(text, file)
-            yield from _parse(text, layout, self.settings.quote, file)
+            text.line_ends = 0
+            records = 0
+            for block in _parse(text, layout, self.settings.quote, file):
+                records = block.start + block.table.num_rows + len(block.unreadable)
+                yield block
+            # `_parse` puts two line ends behind the text, of which the first one may end its last record.
+            if text.line_ends == records + 1 + text.ends_with_line_end and not text.has_lone_returns:
+                self._even[file] = records, layout.lines
 
     def _layout(self, text: Decoded, file: str) -> _Layout:
         """Read up to the end of the header; `text` then goes on with the first record of the data."""

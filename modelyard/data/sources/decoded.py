@@ -67,6 +67,12 @@ class Decoded:
         self._ended = False
         self.has_nul = False
         """Whether a NUL character, and so perhaps `NO_TEXT`, was among what was read so far."""
+        self.line_ends = 0
+        """How many LF were read so far, what was pushed back counted again."""
+        self.has_lone_returns = False
+        """Whether a CR may have stood without an LF behind it."""
+        self.ends_with_line_end = False
+        """Whether LF was the last character of the file, as far as it was read."""
         self.closed = False
 
     def push_back(self, data: bytes) -> None:
@@ -97,7 +103,11 @@ class Decoded:
             self._tail = b""
         data = b"".join(parts)
         self._pending = data[size:]
-        return data[:size]
+        data = data[:size]
+        self.line_ends += data.count(b"\n")
+        returns = data.count(b"\r")
+        self.has_lone_returns = self.has_lone_returns or (returns > 0 and returns != data.count(b"\r\n"))
+        return data
 
     def _next(self) -> bytes:
         raw = self._stream.read(_CHUNK)
@@ -110,6 +120,8 @@ class Decoded:
         self._bytes += len(raw)
         self.has_nul = self.has_nul or b"\0" in data
         self._ended = not raw
+        if data:
+            self.ends_with_line_end = data.endswith(b"\n")
         return data
 
     def _decode(self, raw: bytes) -> bytes:

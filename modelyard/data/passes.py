@@ -98,7 +98,8 @@ def _fit_early(modality: Modality, stored: EarlyReader, seen: Examination, progr
     for start in range(0, count, step):
         stop = min(start + step, count)
         training = np.flatnonzero(seen.index.codes[start:stop] == 0)
-        modality.partial_fit(stored.read(start, stop - start).values.take(pa.array(training)))
+        values = stored.read(start, stop - start).values
+        modality.partial_fit(values if len(training) == len(values) else values.take(pa.array(training)))
         progress("fitting", stop)
     modality.finish_fit()
 

@@ -13,6 +13,7 @@ Black and Rogaway 2002 (permutations of small domains by a Feistel network and c
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +79,8 @@ class Permutation:
     """
 
     _ROUNDS = 4
+    _SMALL = 1 << 16
+    """Domains of at most this many values are walked through a table, which is computed once."""
 
     def __init__(self, size: int, seed: int, purpose: str, *where: Where) -> None:
         if size < 0:
@@ -87,8 +90,21 @@ class Permutation:
         key = derive(seed, purpose, *where)
         self._keys = mix(np.arange(self._ROUNDS, dtype=np.uint64) + np.uint64(key))
 
+    @cached_property
+    def _table(self) -> npt.NDArray[np.int64] | None:
+        domain = 1 << (2 * self._half_bits)
+        if domain > self._SMALL:
+            return None
+        return self._feistel(np.arange(domain, dtype=np.uint64)).astype(np.int64)
+
     def __call__(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Map positions (int64, each in [0, size)) to the items that stand there."""
+        table = self._table
+        if table is not None:
+            found = table[positions]
+            while (beyond := found >= self.size).any():
+                found[beyond] = table[found[beyond]]
+            return found
         values = self._feistel(np.asarray(positions).astype(np.uint64))
         outside = np.flatnonzero(values >= self.size)
         while outside.size:

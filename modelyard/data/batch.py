@@ -56,9 +56,10 @@ class Batch:
         """Cut the batch into `count` nearly equal micro-batches, in order; fewer when there are fewer rows."""
         bounds = np.linspace(0, len(self), min(count, len(self)) + 1).astype(int)
         for start, stop in itertools.pairwise(bounds):
-            yield self._rows(int(start), int(stop))
+            yield self.rows(int(start), int(stop))
 
-    def _rows(self, start: int, stop: int) -> Batch:
+    def rows(self, start: int, stop: int) -> Batch:
+        """Return samples `start` to `stop - 1`; nothing is copied."""
         part = slice(start, stop)
         inputs: dict[str, Tensor] = {}
         for key, tensor in self.inputs.items():

@@ -7,7 +7,7 @@ needs no saved state. Sequences are bucketed: within a window of batches, rows o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from modelyard.data.store import SplitStore
 
 __all__ = ["Loader", "Mixing"]
 
+_TOGETHER = 1 << 16
+"""Bytes of small rows that are gathered at once, and then cut into batches: more comes out of fresh memory, slowly."""
 _AHEAD = 4
 """Batches that the disk may begin to read before they are asked for."""
 
@@ -77,6 +79,9 @@ class Loader:
         self._targets = [name for name in store.columns if name.startswith("target.")]
         self._images = [item.tensors[0] for item in fitted.describe() if item.kind == "image"]
         self._lengths = self._measure()
+        small = sum(store.row_bytes(name) for name in [*self._inputs, *self._targets]) * batch_size
+        self._together = 1 if self._lengths is not None else max(1, min(_WINDOW, _TOGETHER // max(small, 1)))
+        """Batches that are gathered at once."""
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -99,17 +104,34 @@ class Loader:
         while batch < len(self):
             window = batch // _WINDOW
             batches = self._window(order, window, epoch)[batch - window * _WINDOW :]
-            for rows, coming in itertools.zip_longest(batches, batches[_AHEAD:]):
-                if coming is not None:
-                    self.store.will_need([*self._inputs, *self._targets], coming)
-                yield self.batch(rows, epoch)
+            if self._together > 1:
+                yield from self._gathered(batches, epoch)
+            else:
+                for rows, coming in itertools.zip_longest(batches, batches[_AHEAD:]):
+                    if coming is not None:
+                        self.store.will_need([*self._inputs, *self._targets], coming)
+                    yield self.batch(rows, epoch)
             batch = (window + 1) * _WINDOW
+
+    def _gathered(self, batches: Sequence[npt.NDArray[np.int64]], epoch: int) -> Iterator[Batch]:
+        """Yield batches of small rows, many of them gathered at once: a gather of few rows is mostly overhead."""
+        for first in range(0, len(batches), self._together):
+            group = batches[first : first + self._together]
+            joined = self._batch(group[0] if len(group) == 1 else np.concatenate(group), epoch)
+            start = 0
+            for rows in group:
+                batch = joined if len(group) == 1 else joined.rows(start, start + len(rows))
+                start += len(rows)
+                yield self._mixed(batch, epoch)
 
     def _window(self, order: Order, window: int, epoch: int) -> list[npt.NDArray[np.int64]]:
         """Return the rows of each batch in a window."""
         size = self.batch_size
         first, last = window * _WINDOW * size, min((window + 1) * _WINDOW * size, self.rows)
-        rows = order.slice(first, last) if self.train else np.arange(first, last, dtype=np.int64)
+        # All rows in one batch need no order: their gradient is the same.
+        everything = len(self) == 1 and self.sampler.has_every_row_once
+        is_shuffled = self.train and not everything
+        rows = order.slice(first, last) if is_shuffled else np.arange(first, last, dtype=np.int64)
         if self._lengths is not None:
             rows = rows[np.argsort(self._lengths[rows], kind="stable")]
         batches = [rows[at : at + size] for at in range(0, len(rows), size)]
@@ -120,15 +142,20 @@ class Loader:
 
     def batch(self, rows: npt.NDArray[np.int64], epoch: int = 0) -> Batch:
         """Return the batch of these rows, augmented and mixed as training of `epoch` would when `train` is set."""
+        return self._mixed(self._batch(rows, epoch), epoch)
+
+    def _batch(self, rows: npt.NDArray[np.int64], epoch: int) -> Batch:
         draw = Draw(self.seed, epoch, rows) if self.train else None
         inputs = self.fitted.collate(self.store.take(self._inputs, rows), draw)
         found = self.store.take(self._targets, rows)
         targets = {name.removeprefix("target."): torch.from_numpy(np.asarray(found[name])) for name in self._targets}
-        batch = Batch(inputs, targets, rows)
-        if draw is not None and self.mixing is not None and self._images:
-            mixing = self.mixing
-            return mix_batch(batch, self._images, mixing.mixup, mixing.cutmix, mixing.probability, draw)
-        return batch
+        return Batch(inputs, targets, rows)
+
+    def _mixed(self, batch: Batch, epoch: int) -> Batch:
+        if not self.train or self.mixing is None or not self._images:
+            return batch
+        mixing, draw = self.mixing, Draw(self.seed, epoch, batch.ids)
+        return mix_batch(batch, self._images, mixing.mixup, mixing.cutmix, mixing.probability, draw)
 
     def targets(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the whole split's encoded targets, by column."""

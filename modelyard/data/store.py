@@ -99,7 +99,9 @@ class Stored:
             raise DataError(
                 f"{folder} is damaged ({rows} rows instead of {layout.rows}); delete it and it is made anew"
             )
-        self._is_large = sum(len(mapping) for mapping in self._mappings if mapping is not None) > _RESIDENT
+        self.bytes = sum(len(mapping) for mapping in self._mappings if mapping is not None)
+        """Of all values together."""
+        self._is_large = self.bytes > _RESIDENT
         if self._is_large:
             # Rows are asked for all over the place: without this every page fault would read its neighbourhood as well.
             for mapping in self._mappings:
@@ -262,6 +264,14 @@ class SplitStore:
         """Whether rows of a column have different lengths."""
         column = self.columns[name]
         return column.layout.ragged if isinstance(column, Stored) else isinstance(column, Ragged)
+
+    def row_bytes(self, name: str) -> int:
+        """Return how many bytes a row of a column takes, of a ragged one on average."""
+        column = self.columns[name]
+        if isinstance(column, Stored):
+            return column.bytes // max(len(column), 1)
+        values = column.values if isinstance(column, Ragged) else column
+        return int(values.nbytes) // max(len(column), 1)
 
     def subset(self, rows: npt.NDArray[np.int64]) -> SplitStore:
         """Return a store of some of this split's rows, in the order given; nothing is copied but the index."""

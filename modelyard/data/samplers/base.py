@@ -41,6 +41,8 @@ class Sampler(ABC):
 
     Settings: ClassVar[type[Settings]]
     name: ClassVar[str]
+    has_every_row_once: ClassVar[bool] = False
+    """Whether an epoch holds each row of the split exactly once."""
 
     def __init__(self, settings: Any, store: SplitStore, files: Sequence[str], seed: int) -> None:
         self.settings = settings

@@ -18,6 +18,7 @@ class Shuffled(Sampler):
 
     Settings = ShuffledSettings
     name = "shuffled"
+    has_every_row_once = True
 
     def epoch(self, epoch: int) -> Order:
         return Permutation(len(self.store), self.seed, "order", epoch)

@@ -82,6 +82,8 @@ class Loader:
         small = sum(store.row_bytes(name) for name in [*self._inputs, *self._targets]) * batch_size
         self._together = 1 if self._lengths is not None else max(1, min(_WINDOW, _TOGETHER // max(small, 1)))
         """Batches that are gathered at once."""
+        self._only: Batch | None = None
+        """The batch of all rows, where an epoch is that one batch and the same every time."""
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -99,6 +101,9 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch `start` on."""
+        if self._only is not None and start == 0:
+            yield self._only
+            return
         order = self.sampler.epoch(epoch)
         batch = start
         while batch < len(self):
@@ -122,6 +127,8 @@ class Loader:
             for rows in group:
                 batch = joined if len(group) == 1 else joined.rows(start, start + len(rows))
                 start += len(rows)
+                if len(self) == 1 and not self._images and (self.sampler.has_every_row_once or not self.train):
+                    self._only = batch  # small rows, nothing drawn: no epoch makes it otherwise
                 yield self._mixed(batch, epoch)
 
     def _window(self, order: Order, window: int, epoch: int) -> list[npt.NDArray[np.int64]]:

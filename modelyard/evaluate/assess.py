@@ -29,6 +29,8 @@ from modelyard.tasks.base import Outcome, Task
 __all__ = ["assess", "measure", "worst"]
 
 _CONFUSION_LABELS = 100
+_DRAWN, _FEWEST = 1 << 27, 200
+"""Rows that all resamples together draw at most, and the fewest resamples all the same."""
 _PER_TARGET = ("r2", "rmse", "mae")
 
 
@@ -67,7 +69,8 @@ def assess(
         training_targets: The training split's encoded targets, or a baseline fitted before; None for no baseline.
         split: Which rows these are, for the record.
         seed: The run's seed, from which the resamples follow.
-        resamples: Bootstrap resamples behind the intervals; 0 for none (their ends are NaN).
+        resamples: Bootstrap resamples behind the intervals; 0 for none (their ends are NaN). Of more than 134 million
+            rows drawn in all, fewer resamples, and a note says so.
         confidence: Level of the intervals.
         rows_without_target: How many rows were left out, for the record.
         notes: What else a reader must know; what is found here is added.
@@ -91,6 +94,7 @@ def assess(
     if baseline is not None and not isinstance(baseline, Baseline):
         baseline = fit_baseline(task, baseline)
     metrics = [_find(name) for name in (*task.metrics, *task.more_metrics)]
+    asked, resamples = resamples, min(resamples, max(_FEWEST, _DRAWN // len(outcome)))
     ends = intervals(metrics, outcome, seed=seed, resamples=resamples, confidence=confidence)
     trivial = {} if baseline is None else {answer: baseline.outcome(outcome, answer) for answer in ("mean", "median")}
     measured = [
@@ -107,8 +111,10 @@ def assess(
     ]
     confusion, left_out = _confusion(outcome)
     calibration = assess_calibration(task, output, targets, seed=seed, resamples=resamples, confidence=confidence)
+    fewer = f"intervals rest on {resamples} resamples instead of {asked}: so many rows make them narrow all the same"
     found = [
         left_out,
+        fewer if resamples < asked else None,
         _absent_labels(outcome),
         _without_width(measured),
         _without_curves(outcome),

@@ -206,3 +206,17 @@ def test_what_is_refused():
     outcome = task.outcome(np.zeros((1, 1), np.float32), {"y": np.array([0])})
     with pytest.raises(UsageError, match="did you mean 'accuracy'"):
         measure(task, outcome, ["acuracy"])
+
+
+def test_very_many_rows_are_resampled_less_often_and_a_note_says_so(monkeypatch):
+    monkeypatch.setattr("modelyard.evaluate.assess._DRAWN", 6 * 30)
+    monkeypatch.setattr("modelyard.evaluate.assess._FEWEST", 20)
+    target = np.array([0, 0, 0, 1, 1, 2])
+    task = classification("abc")
+    fewer = run(task, certain(target[::-1], 3), {"y": target}, resamples=50)
+    assert any("30 resamples instead of 50" in note for note in fewer.notes)
+    exactly = run(task, certain(target[::-1], 3), {"y": target}, resamples=30)
+    assert not any("resamples instead" in note for note in exactly.notes)
+    assert [metric.low for metric in fewer.metrics] == pytest.approx(
+        [metric.low for metric in exactly.metrics], nan_ok=True
+    )

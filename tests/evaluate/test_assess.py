@@ -1,4 +1,5 @@
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -209,8 +210,9 @@ def test_what_is_refused():
 
 
 def test_very_many_rows_are_resampled_less_often_and_a_note_says_so(monkeypatch):
-    monkeypatch.setattr("modelyard.evaluate.assess._DRAWN", 6 * 30)
-    monkeypatch.setattr("modelyard.evaluate.assess._FEWEST", 20)
+    module = sys.modules[assess.__module__]
+    monkeypatch.setattr(module, "_DRAWN", 6 * 30)
+    monkeypatch.setattr(module, "_FEWEST", 20)
     target = np.array([0, 0, 0, 1, 1, 2])
     task = classification("abc")
     fewer = run(task, certain(target[::-1], 3), {"y": target}, resamples=50)

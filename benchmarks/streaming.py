@@ -181,8 +181,9 @@ def main() -> None:
             print(f"images: {options.images:,} JPEGs of 256×256, made in {time.monotonic() - started:.0f} s")
             inputs = {"image": {"type": "image", "size": 128}}
             data = {"source": str(folder / "images"), "inputs": inputs, "targets": {"label": "category"}}
+            data["split"] = {"validation": 0.01, "test": 0.01}
             model = {"family": "cnn", "size": "small"}
-            train = {"epochs": 1, "max_steps": min(options.steps, 40), "batch_size": 32}
+            train = {"epochs": 1, "max_steps": min(options.steps, 40), "batch_size": 32, "evaluation_batch_size": 32}
             watch({"name": "images", "data": data, "model": model, "train": train}, folder, options.limit)
 
 

@@ -19,21 +19,36 @@ import numpy.typing as npt
 from modelyard.core.errors import DataError
 from modelyard.data.modalities.base import Column, Ragged
 
-__all__ = ["Layout", "SplitStore", "Stored", "map_array", "take"]
+__all__ = ["Layout", "SplitStore", "Spread", "Stored", "map_array", "spread", "take"]
 
 _RESIDENT = 128 << 20
 """Bytes of a column's mapped pages that may stay resident; beyond, the pages are given back to the system's cache."""
 _PAGE = 4096
 
 
-def take(column: Column, rows: npt.NDArray[np.int64]) -> Column:
-    """Return some rows of a column in memory, in the order asked for, as a copy."""
+Spread = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Of some ragged rows: where their items stand, and the rows' offsets once these stand end to end."""
+
+
+def spread(offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Spread:
+    """Return where the items of some ragged rows stand."""
+    starts = offsets[rows]
+    lengths = offsets[rows + 1] - starts
+    found = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(lengths, out=found[1:])
+    return np.arange(found[-1]) + np.repeat(starts - found[:-1], lengths), found
+
+
+def take(column: Column, rows: npt.NDArray[np.int64], items: Spread | None = None) -> Column:
+    """Return some rows of a column in memory, in the order asked for, as a copy.
+
+    Args:
+        column: The column.
+        rows: Positions of rows.
+        items: Where a ragged column's items stand, when that is known (`spread`).
+    """
     if isinstance(column, Ragged):
-        starts, ends = column.offsets[rows], column.offsets[rows + 1]
-        lengths = ends - starts
-        offsets = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        index, offsets = items or spread(column.offsets, rows)
         return Ragged(column.values[index], offsets)
     return column[rows]
 
@@ -111,10 +126,19 @@ class Stored:
     def __len__(self) -> int:
         return self.layout.rows
 
-    def take(self, rows: npt.NDArray[np.int64]) -> Column:
-        """Return some rows in memory, in the order asked for, as a copy."""
+    def is_laid_out_like(self, other: Stored) -> bool:
+        """Whether two ragged columns have rows of the same lengths in a single shard each."""
+        alike = self.layout.ragged and other.layout.ragged and len(self._values) == len(other._values) == 1
+        return alike and np.array_equal(self._offsets[0], other._offsets[0])
+
+    def spread(self, rows: npt.NDArray[np.int64]) -> Spread:
+        """Return where the items of some rows of a ragged column of a single shard stand."""
+        return spread(self._offsets[0], rows)
+
+    def take(self, rows: npt.NDArray[np.int64], items: Spread | None = None) -> Column:
+        """Return some rows in memory, in the order asked for, as a copy; `items` as `take` of this module has it."""
         self.will_need(rows)
-        found = take(self._shard(0), rows) if len(self._values) == 1 else self._scattered(rows)
+        found = take(self._shard(0), rows, items) if len(self._values) == 1 else self._scattered(rows)
         if self._is_large:
             self._forget(found)
         return found
@@ -222,6 +246,7 @@ class SplitStore:
     ) -> None:
         self.columns = dict(columns)
         self.index = index
+        self._like = _laid_out_alike(self.columns)
         if index is not None:
             self.rows = len(index)
         else:
@@ -233,10 +258,17 @@ class SplitStore:
     def take(self, names: Sequence[str], rows: npt.NDArray[np.int64]) -> dict[str, Column]:
         """Return these rows (positions in the split) of some columns, in memory."""
         numbers = rows if self.index is None else self.index[rows]
-        found = {}
+        found: dict[str, Column] = {}
+        known: dict[str, Spread] = {}
         for name in names:
             column = self.columns[name]
-            found[name] = column.take(numbers) if isinstance(column, Stored) else take(column, numbers)
+            if not isinstance(column, Stored):
+                found[name] = take(column, numbers)
+                continue
+            first = self._like.get(name)
+            if first is not None and first not in known:
+                known[first] = column.spread(numbers)
+            found[name] = column.take(numbers, known.get(first) if first is not None else None)
         return found
 
     def will_need(self, names: Sequence[str], rows: npt.NDArray[np.int64]) -> None:
@@ -276,3 +308,19 @@ class SplitStore:
     def subset(self, rows: npt.NDArray[np.int64]) -> SplitStore:
         """Return a store of some of this split's rows, in the order given; nothing is copied but the index."""
         return SplitStore(self.columns, np.asarray(rows, np.int64) if self.index is None else self.index[rows])
+
+
+def _laid_out_alike(columns: Mapping[str, Stored | Column]) -> dict[str, str]:
+    """Return for parts of one input that have rows of the same lengths (ids and weights of a bag) the first of them."""
+    like: dict[str, str] = {}
+    parts: dict[str, list[str]] = {}
+    for name, column in columns.items():
+        if isinstance(column, Stored) and column.layout.ragged:
+            parts.setdefault(name.rpartition(".")[0], []).append(name)
+    for first, *others in parts.values():
+        leader = columns[first]
+        for other in others:
+            column = columns[other]
+            if isinstance(leader, Stored) and isinstance(column, Stored) and leader.is_laid_out_like(column):
+                like[first] = like[other] = first
+    return like

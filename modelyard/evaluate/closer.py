@@ -71,6 +71,7 @@ def look_closer(
             device=device,
             resamples=settings.resamples,
             confidence=settings.confidence,
+            batch_size=contents.spec.train.evaluation_batch_size,
         )
         notes += found
     suspected, count = find_suspects(outcome)

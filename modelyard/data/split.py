@@ -35,8 +35,9 @@ _DEALT = 1 << 18
 shares of so many come out right by themselves, and memory stays bounded."""
 _SIEVE = np.uint64(42)
 _OPEN = -1
-_BLOCK = 20
-"""Rows of one label are dealt in blocks of this many, so that each block has the same share of every split."""
+_BLOCKS = (20, 100, 1000)
+"""Rows of one label are dealt in blocks of so many, so that each block has the same share of every split: the smallest
+in which the shares come out as whole rows."""
 
 
 def split_code(name: str) -> int | None:
@@ -61,6 +62,11 @@ class Assigner:
         self.cutoffs = cutoffs
         self.stratify_by = split.by or target
         self._key = derive(seed, "split")
+        shares = (split.test, split.test + split.validation)
+        self._block = next(
+            (block for block in _BLOCKS if all(abs(share * block - round(share * block)) < 1e-9 for share in shares)),
+            _BLOCKS[-1],
+        )
         self._dealt: dict[Any, int] = {}
         self._seen_hashes = np.empty(0, np.uint64)
         self._seen_codes = np.empty(0, np.int8)
@@ -185,12 +191,13 @@ class Assigner:
         start = self._dealt.get(label, 0)
         self._dealt[label] = start + count
         positions = np.arange(start, start + count)
-        first, last = positions[0] // _BLOCK, positions[-1] // _BLOCK
+        block = self._block
+        first, last = positions[0] // block, positions[-1] // block
         key = np.uint64(derive(self._key, "label", "\x00" if label is None else label))
-        cells = np.arange(first * _BLOCK, (last + 1) * _BLOCK, dtype=np.uint64)
-        slots = mix(cells ^ key).reshape(-1, _BLOCK).argsort(axis=1).argsort(axis=1)
+        cells = np.arange(first * block, (last + 1) * block, dtype=np.uint64)
+        slots = mix(cells ^ key).reshape(-1, block).argsort(axis=1).argsort(axis=1)
         # The middle of a slot: 0.1 of a block of 20 is exactly its slots 0 and 1.
-        dealt: npt.NDArray[np.float64] = (slots.reshape(-1)[positions - first * _BLOCK] + 0.5) / _BLOCK
+        dealt: npt.NDArray[np.float64] = (slots.reshape(-1)[positions - first * block] + 0.5) / block
         return dealt
 
 

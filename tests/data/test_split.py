@@ -92,3 +92,11 @@ def test_a_missing_column_is_named():
         assigner("group", "who").assign(rows(5))
     with pytest.raises(DataError, match="2 rows have no time"):
         time_cutoffs([pa.array(["2026-01-01", None, None])], SplitSpec(method="time", by="day"))
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.01, 40), (0.005, 20), (0.1, 400), (0.15, 600)])
+def test_small_shares_are_dealt_as_well_as_large_ones(share, expected):
+    split = SplitSpec(method="stratified", by="y", validation=share, test=share)
+    rows = pa.record_batch({"x": list(range(4000)), "y": ["ab"[i % 2] for i in range(4000)]})
+    codes = Assigner(split, 0).assign(rows)
+    assert [int((codes == code).sum()) for code in (1, 2)] == [expected, expected]

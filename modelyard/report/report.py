@@ -6,14 +6,8 @@ line in `_SECTIONS`.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Callable, Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from collections.abc import Mapping
+from typing import Any
 
 from modelyard.report import (
     asked,
@@ -37,25 +31,9 @@ from modelyard.report import (
     verdict,
 )
 from modelyard.report.asked import targets_of
-from modelyard.report.evaluations import Evidence
-from modelyard.report.formatting import printable
-from modelyard.report.svg import Drawn
+from modelyard.report.page import Section, assemble
 
 __all__ = ["render"]
-
-_HERE = Path(__file__).parent
-
-
-class Section(NamedTuple):
-    """A part of the page."""
-
-    name: str
-    """Its anchor."""
-    title: str
-    template: str
-    view: Callable[[Mapping[str, Any], Evidence], dict[str, Any] | None]
-    """Returns what the template shows; None leaves the section out."""
-
 
 _SECTIONS = (
     Section("verdict", "Verdict", "verdict.html", verdict.view),
@@ -89,35 +67,6 @@ def render(spec: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
             `metrics` (a list of evaluations), `baseline`, `environment`, `cost`, `cross_validation`, `learning_curve`.
             What is absent is left out of the page.
     """
-    views = [(section, section.view(spec, evidence)) for section in _SECTIONS]
-    page = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            name=spec.get("name") or "model",
-            targets=targets_of(spec),
-            names=[section.name for section, it in views if it is not None],
-            sections=[{**section._asdict(), "it": it} for section, it in views if it is not None],
-            style=Drawn(_text("style.css")),
-            script=Drawn(_text("script.js")),
-            script_digest=_digest(_text("script.js")),
-        )
+    return assemble(
+        "page.html", _SECTIONS, (spec, evidence), name=spec.get("name") or "model", targets=targets_of(spec)
     )
-    return printable(page)
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-@cache
-def _text(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
-
-
-def _digest(script: str) -> str:
-    """What the page's security policy knows its script by: no other script can run."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

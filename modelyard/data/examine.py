@@ -89,7 +89,8 @@ def examine(
         early: Column that is encoded on the way → its folder; when it stands there already it is taken from there.
         progress: Told how many rows are through.
     """
-    with ExitStack() as stack:
+    # The stack closes files, and what they still hold may no longer fit on the disk.
+    with storage_errors(folder), ExitStack() as stack:
         _Pass(folder, subject, gate, chunks, early, progress, stack).run()
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from modelyard.core.errors import BundleError
-from modelyard.core.files import atomic_directory, digest_bytes, read_json, to_json, write_json
+from modelyard.core.files import atomic_directory, digest_bytes, read_json, storage_errors, to_json, write_json
 from modelyard.data.chunks import Chunks, Progress, Waypoint, threads
 from modelyard.data.column_files import UnitWriter, open_unit
 from modelyard.data.early import EarlyReader
@@ -186,7 +186,7 @@ def encode_units(units: Sequence[Unit], seen: Examination, chunks: Chunks, progr
     """Encode and store the columns that are not stored yet, and return them all."""
     missing = [unit for unit in units if not (unit.place / "manifest.json").exists()]
     if missing:
-        with ExitStack() as stack:
+        with storage_errors(missing[0].place), ExitStack() as stack:
             _encode(missing, seen, chunks, progress, stack)
     found = Encoded({}, {}, {})
     for unit in units:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -14,7 +14,22 @@ from modelyard.terminal.words import console, duration, number, rate, size
 __all__ = ["DownloadDisplay", "TrainingDisplay", "WorkDisplay"]
 
 
-class TrainingDisplay:
+class _Display:
+    """A bar that stands while its `with` block runs."""
+
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class TrainingDisplay(_Display):
     """An observer that shows a training as it goes: a bar on a terminal, a line an epoch everywhere."""
 
     def __init__(self) -> None:
@@ -33,15 +48,6 @@ class TrainingDisplay:
         self._task = self._bar.add_task("starting", total=None, speed="")
         self._epochs = 0
         self._shown = 0.0
-
-    def __enter__(self) -> TrainingDisplay:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Show an event."""
@@ -123,7 +129,7 @@ class TrainingDisplay:
         self._bar.console.print(text)
 
 
-class DownloadDisplay:
+class DownloadDisplay(_Display):
     """Shows a download as it goes."""
 
     def __init__(self) -> None:
@@ -133,22 +139,13 @@ class DownloadDisplay:
         )  # fmt: skip
         self._task = self._bar.add_task("", total=None, got="")
 
-    def __enter__(self) -> DownloadDisplay:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
     def __call__(self, what: str, received: int, total: int | None) -> None:
         """Show how far a download is, in bytes."""
         got = size(received) + (f" of {size(total)}" if total else "")
         self._bar.update(self._task, description=escape(what), completed=received, total=total, got=got)
 
 
-class WorkDisplay:
+class WorkDisplay(_Display):
     """Shows what is being done to rows, and how many are through."""
 
     def __init__(self) -> None:
@@ -160,15 +157,6 @@ class WorkDisplay:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("looking at the data", total=None)
-
-    def __enter__(self) -> WorkDisplay:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, what: str, rows: int) -> None:
         """Show how many rows are through."""

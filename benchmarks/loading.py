@@ -24,9 +24,9 @@ from modelyard.core.registry import table
 from modelyard.data.loader import Loader
 from modelyard.data.prepare import prepare
 from modelyard.models.build import build, settle
-from modelyard.train.loop import train_step
 from modelyard.train.resolve import choose_family, choose_task, choose_training
 from modelyard.train.start import denormals_flushed, set_up, start
+from modelyard.train.step import train_step
 
 STEPS = 60
 

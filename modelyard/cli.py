@@ -132,19 +132,49 @@ def _check(data: str, overrides: Sequence[str], targets: Sequence[str]) -> Any:
 
 @_cli.command("train", epilog=_epilog("modelyard train reviews.yaml",
                                       "modelyard train reviews.yaml train.epochs=3 model.size=large seed=1",
-                                      "modelyard train mnist --runs /tmp/runs"))  # fmt: skip
-@click.argument("spec")
+                                      "modelyard train mnist --runs /tmp/runs --max-time 2h",
+                                      "modelyard train runs/reviews-20260102-150405"))  # fmt: skip
+@click.argument("spec", metavar="SPEC|RUN")
 @click.argument("overrides", nargs=-1)
 @_RUNS
+@click.option("--new", is_flag=True, help="Begin a new run even where one of this spec was interrupted.")
+@click.option("--max-time", metavar="TIME", help="Save and stop after this long: 90s, 45m, 2h, 1h30m.")
 @_json
-def _train(spec: str, overrides: Sequence[str], runs: str) -> Any:
-    """Carry out SPEC, a YAML file or a recipe's name: data, training, evaluation, bundle, report."""
-    asked = modelyard.open_spec(spec, overrides)
+def _train(spec: str, overrides: Sequence[str], runs: str, new: bool, max_time: str | None) -> Any:
+    """Carry out SPEC, a YAML file or a recipe's name: data, training, evaluation, bundle, report.
+
+    A run of the same spec that was interrupted is continued as if nothing had happened; so is a run's folder, RUN.
+    """
+    seconds = None if max_time is None else resolve("modelyard.train.stopping:parse_duration")(max_time)
+    asked: Any = spec
+    if not (Path(spec) / "run.json").is_file():
+        asked = modelyard.open_spec(spec, overrides)
+    elif overrides:
+        raise UsageError(f"{spec} is a run to be continued as it is; to change {overrides[0]!r}, train its spec anew")
     if click.get_current_context().find_root().obj["json"]:
-        return modelyard.train(asked, runs), None
+        return modelyard.train(asked, runs, new=new, max_time=seconds), None
     with resolve(_TERMINAL + "live:TrainingDisplay")() as display:
-        run = modelyard.train(asked, runs, [display])
+        run = modelyard.train(asked, runs, [display], new=new, max_time=seconds)
     return run, _print("results:print_run")
+
+
+@_cli.command("profile", epilog=_epilog("modelyard profile reviews.yaml",
+                                        "modelyard profile mnist train.precision=bfloat16 train.batch_size=256",
+                                        "modelyard profile mnist --steps 100 --trace trace.json"))  # fmt: skip
+@click.argument("spec")
+@click.argument("overrides", nargs=-1)
+@click.option("--steps", type=click.IntRange(3), help="Steps to measure; as many as take some seconds when unsaid.")
+@click.option("--trace", metavar="FILE", type=click.Path(dir_okay=False), help="Write a trace for Chrome or Perfetto.")
+@click.option("--refresh", is_flag=True, help="Measure the machine's limits anew.")
+@_json
+def _profile(spec: str, overrides: Sequence[str], steps: int | None, trace: str | None, refresh: bool) -> Any:
+    """Say where the time and memory of SPEC's training steps go, and what to change; nothing is trained to the end."""
+    given: dict[str, Any] = {"steps": steps, "trace": trace, "refresh": refresh}
+    if click.get_current_context().find_root().obj["json"]:
+        return modelyard.profile(spec, overrides, **given), None
+    with resolve(_TERMINAL + "live:WorkDisplay")() as display:
+        found = modelyard.profile(spec, overrides, progress=display, **given)
+    return found, _print("profile:print_profile")
 
 
 @_cli.command("evaluate", epilog=_epilog("modelyard evaluate runs/reviews-…/bundle --data test.csv"))

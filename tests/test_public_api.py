@@ -11,8 +11,8 @@ import modelyard
 PUBLIC = {
     "BundleError", "DataError", "GateError", "MissingExtraError", "ModelyardError", "Predictions", "Predictor", "Run",
     "Spec", "SpecError", "Stopped", "StorageError", "UnreachableError", "UsageError", "__version__", "catalog",
-    "check", "compare", "describe", "draft", "evaluate", "load", "open_spec", "recipe_text", "recipes", "runs",
-    "schema", "train", "verify",
+    "check", "compare", "describe", "draft", "evaluate", "load", "open_spec", "profile", "recipe_text", "recipes",
+    "runs", "schema", "train", "verify",
 }  # fmt: skip
 
 

@@ -128,11 +128,24 @@ class RunFolder:
                 self._first = self._last
                 self._about |= {key: event.get(key) for key in ("parameters", "family", "epochs", "device")}
                 self._about["rows"] = event.get("rows")
+            if self._phase in ("continued", "went_back"):
+                self._cut(event.get("epoch"))
             if self._phase != "epoch":
                 return
         self._phase = "training"
         self._starts.append(self._offset)
         self._ends.append(self._offset + len(line))
+
+    def _cut(self, epochs: Any) -> None:
+        """Forget the epochs after the first so many: the training went back there, and they come again."""
+        if not isinstance(epochs, int) or not 0 <= epochs < len(self._starts):
+            return
+        del self._starts[epochs:], self._ends[epochs:]
+        self._generation += 1
+        self._parsed = min(self._parsed, epochs)
+        for column in self._columns.values():
+            del column[self._parsed :]
+        self._sampled, self._latest, self._spark = 0, {}, []
 
     def _epochs(self, places: Iterable[int]) -> Iterator[dict[str, Any]]:
         """Yield the events of some epochs; an empty one where the file no longer holds it."""

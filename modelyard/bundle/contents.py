@@ -18,9 +18,9 @@ from modelyard.core.files import read_json, to_json
 from modelyard.core.registry import table
 from modelyard.data.fitted import Fitted
 from modelyard.models.base import Family
-from modelyard.models.build import build
 from modelyard.spec.spec import Spec
 from modelyard.tasks.base import Task
+from modelyard.tasks.model import build_model
 
 __all__ = ["Contents", "make_task", "read_contents", "to_files"]
 
@@ -40,6 +40,7 @@ def make_task(spec: Spec, fitted: Fitted) -> Task:
     assert spec.task is not None, "the spec is resolved"
     task = table("task").find(spec.task.name)(spec.task.settings, fitted.targets)
     assert isinstance(task, Task)
+    task.inputs = fitted.inputs
     return task
 
 
@@ -75,12 +76,12 @@ def read_contents(path: Path, check: bool = True) -> tuple[Contents, Manifest]:
             raise BundleError(f"the bundle {path} is not what was written:\n{listed}\nFetch or train it again.")
     try:
         spec = Spec.from_yaml((path / "spec.yaml").read_text("utf-8"), source=str(path / "spec.yaml"))
-        if spec.model is None or spec.task is None or not spec.data.inputs or not spec.data.targets:
+        if spec.model is None or spec.task is None or not spec.data.inputs or spec.data.targets is None:
             raise BundleError(f"{path}/spec.yaml is not a resolved spec")
         fitted = Fitted.load(path, spec.data.inputs, spec.data.targets)
         task = make_task(spec, fitted)
         task.restore(read_json(path / "outputs/task.json"))
-        model = build(spec.model, fitted.describe(), task.output_size, spec.seed)
+        model = build_model(task, spec.model, fitted.describe(), spec.seed)
         model.load_state_dict(_weights(path / "weights.safetensors", model.state_dict()))
     except (SpecError, DataError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BundleError(f"the bundle {path} cannot be read: {error}") from error

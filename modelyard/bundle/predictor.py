@@ -16,6 +16,7 @@ from modelyard.bundle.contents import Contents, read_contents
 from modelyard.core.device import pick_device
 from modelyard.core.errors import DataError, UsageError
 from modelyard.core.optional import require
+from modelyard.data.batch import Batch
 from modelyard.data.modalities.base import Modality, Reading
 from modelyard.data.sources.base import Rows, Source
 from modelyard.data.sources.open import open_sources
@@ -31,7 +32,8 @@ class Predictions(Sequence[dict[str, Any]]):
     columns: dict[str, list[Any]]
     """Answer column → one plain value a row; None in a row that could not be read."""
     output: npt.NDArray[np.float32]
-    """The model's raw outputs, float32 (rows, O); NaN in a row that could not be read."""
+    """What the answers are decoded from, float32 (rows, A), for most tasks the model's raw outputs; NaN in a row that
+    could not be read."""
     problems: dict[int, str]
     """Row → why it has no answer."""
     notes: dict[str, int]
@@ -131,9 +133,13 @@ class Predictor:
         return _join([part for _, part in parts])
 
     def predict_chunks(
-        self, rows: Any, batch_size: int = 512, format: str | None = None
+        self, rows: Any, batch_size: int = 512, format: str | None = None, measured: bool = False
     ) -> Iterator[tuple[Rows, Predictions]]:
-        """Answer raw rows a chunk at a time, in bounded memory: pairs of the raw rows and their answers."""
+        """Answer raw rows a chunk at a time, in bounded memory: pairs of the raw rows and their answers.
+
+        With `measured`, for tasks that learn from inputs alone, the rows are not answered: outputs are their errors
+        (`tasks.from_inputs`), and there are no answer columns.
+        """
         location = [rows] if isinstance(rows, dict) and not self._is_columns(rows) else rows
         for source in self.open(location, format):
             names = source.schema().names
@@ -144,7 +150,7 @@ class Predictor:
                     f"{', '.join(names) or 'none'}"
                 )
             for chunk in source.read(chunk=max(batch_size, 4096)):
-                yield chunk, self._answer(chunk, absent, source.folder(), batch_size)
+                yield chunk, self._answer(chunk, absent, source.folder(), batch_size, measured)
 
     def open(self, location: Any, format: str | None = None) -> list[Source]:
         """Open rows, with the options the training data was read with when they come in the same format; sources that
@@ -165,7 +171,7 @@ class Predictor:
         sets = [modality.column for modality in self.contents.fitted.inputs if modality.name == "labels"]
         return all(not isinstance(rows[column][0], str) for column in sets if column in rows)
 
-    def _answer(self, chunk: Rows, absent: list[str], folder: str, batch_size: int) -> Predictions:
+    def _answer(self, chunk: Rows, absent: list[str], folder: str, batch_size: int, measured: bool) -> Predictions:
         fitted, count = self.contents.fitted, chunk.table.num_rows
         readings: dict[str, Reading] = {}
         problems: dict[int, str] = {}
@@ -178,13 +184,15 @@ class Predictor:
         if problems:
             notes["unreadable"] = len(problems)
         good = np.array([row for row in range(count) if row not in problems], np.int64)
-        size = self.contents.task.output_size
+        task = self.contents.task
+        size = 2 * len(task.parts) if measured else task.answer_size
         output = np.full((count, size), np.nan, np.float32)
         if len(good):
             readable = {name: reading.values.take(pa.array(good)) for name, reading in readings.items()}
-            output[good] = self.run(fitted.encode_inputs(readable), len(good), batch_size)
+            output[good] = self.run(fitted.encode_inputs(readable), len(good), batch_size, measured)
+        if measured:
+            return Predictions({}, output, problems, notes, remarks)
         answers: dict[str, list[Any]] = {}
-        task = self.contents.task
         decode = task.decode_calibrated if self.calibrated else task.decode
         for name, column in decode(output[good]).items():
             answers[name] = [None] * count
@@ -213,15 +221,20 @@ class Predictor:
                     notes[kind] = notes.get(kind, 0) + 1
         return remarks, notes
 
-    def run(self, columns: Any, rows: int, batch_size: int = 512) -> npt.NDArray[np.float32]:
-        """Run the model over encoded columns and return its raw outputs, float32 (rows, O)."""
-        outputs = []
+    def run(self, columns: Any, rows: int, batch_size: int = 512, measured: bool = False) -> npt.NDArray[np.float32]:
+        """Run the model over encoded columns and return what answers are decoded from, float32 (rows, A); or, with
+        `measured`, the errors of a task that learns from inputs alone."""
+        outputs, task = [], self.contents.task
         with torch.inference_mode():
             for start in range(0, rows, batch_size):
                 chosen = np.arange(start, min(start + batch_size, rows))
                 tensors = self.contents.fitted.collate({name: take(c, chosen) for name, c in columns.items()}, None)
                 moved = {name: tensor.to(self.device) for name, tensor in tensors.items()}
-                outputs.append(self.network(moved).float().cpu())
+                if measured:
+                    found = task.forward(self.network, Batch(moved, {}, chosen))["output"]
+                else:
+                    found = task.answer(self.network, moved)
+                outputs.append(found.float().cpu())
         return torch.cat(outputs).numpy()
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,7 @@ class EnergyMeter:
         self._device = device
         self._zones = [_Zone(folder) for folder in _packages(counters)]
         self._accelerator = _Accelerator(device) if device.startswith("cuda") else None
+        self._before: float | None = 0.0
         self._cpu_start = self._cpu_end = 0.0
         self._running = False
         self._done = threading.Event()
@@ -84,9 +85,19 @@ class EnergyMeter:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
+    def begin_with(self, seconds: Mapping[str, float], joules: float | None) -> None:
+        """Add what was spent before an interruption: seconds by stage, and joules (None: nobody could tell)."""
+        for stage, value in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + value
+        self._before = joules
+
     @property
     def joules(self) -> float | None:
         """Energy since the start, in joules, up to now or the end; None when nobody can tell."""
+        now = self._joules()
+        return None if now is None or self._before is None else self._before + now
+
+    def _joules(self) -> float | None:
         self._update()
         processor = sum(zone.joules for zone in self._zones) if self._zones else self._estimate()
         if self._accelerator is None:

@@ -3,11 +3,14 @@
     ModelyardError                 1  something failed
     ├── SpecError                  2  the spec is wrong; lists all its problems at once
     ├── DataError                  2  the data is wrong, missing or unreadable
+    │   └── NoTargets              2  no row of a batch has a target
     ├── BundleError                2  a bundle is incomplete, altered or of an unknown format
+    ├── CheckpointError            2  a checkpoint is altered, or of another training
     ├── UsageError                 2  a name, argument or option that does not exist
     ├── GateError                  3  a gate refused; says which setting accepts it
     ├── MissingExtraError          1  an optional dependency is absent; says how to install it
     ├── StorageError               1  the disk is full, read-only or gone
+    ├── DivergedError              1  the loss or a gradient is not finite, or far above the usual
     ├── UnreachableError           1  a download's home cannot be reached, or sent something else
     └── Stopped                   75  stopped early on request; the run can be continued or repeated
 
@@ -22,10 +25,13 @@ from dataclasses import dataclass
 
 __all__ = [
     "BundleError",
+    "CheckpointError",
     "DataError",
+    "DivergedError",
     "GateError",
     "MissingExtraError",
     "ModelyardError",
+    "NoTargets",
     "Problem",
     "SpecError",
     "Stopped",
@@ -77,8 +83,18 @@ class DataError(ModelyardError):
     exit_code = 2
 
 
+class NoTargets(DataError):
+    """A batch in which no row has a target: there is no loss to speak of."""
+
+
 class BundleError(ModelyardError):
     """A bundle that is incomplete, altered, or written in a format this release does not know."""
+
+    exit_code = 2
+
+
+class CheckpointError(ModelyardError):
+    """A checkpoint that is incomplete, altered, or does not fit the training that is to go on from it."""
 
     exit_code = 2
 
@@ -101,6 +117,10 @@ class MissingExtraError(ModelyardError, ImportError):
 
 class StorageError(ModelyardError):
     """A file could not be written: no space left, no permission, or the device went away."""
+
+
+class DivergedError(ModelyardError):
+    """Training left all bounds. The message names the step and the rows of its batch."""
 
 
 class UnreachableError(ModelyardError):

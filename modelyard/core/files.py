@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and the digests that prove it. Nobody else in modelyard writes files.
 
 A file: temporary name → write → flush → fsync → rename → fsync the folder. A directory is built under a
-temporary name and renamed when it is complete.
+temporary name and renamed when it is complete and on the disk. What a death leaves behind has a temporary name.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +30,11 @@ __all__ = [
     "digest_bytes",
     "digest_file",
     "locked",
+    "make_folder",
     "read_json",
+    "remove_directory",
+    "remove_leftovers",
+    "require_space",
     "storage_errors",
     "synced",
     "to_json",
@@ -37,7 +42,11 @@ __all__ = [
     "write_text",
 ]
 
-_CHUNK = 1 << 20
+_LOCKS: set[int] = set()
+"""File descriptors of this process's locks."""
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.(tmp|old)")
+_BLOCK = 4096
 
 
 def cache_directory() -> Path:
@@ -60,16 +69,22 @@ def digest_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an operating-system refusal to write under `path` into a `StorageError` that says what to do."""
+def storage_errors(path: Path, needed: int | None = None) -> Iterator[None]:
+    """Turn an operating-system refusal to write under `path` into a `StorageError` that says what to do.
+
+    Args:
+        path: What is being written.
+        needed: How many bytes the whole of it takes, where that is known.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = _free_bytes(path)
+            asked = "" if needed is None else f"{needed} bytes needed, "
             raise StorageError(
-                f"no space left while writing {path} ({free} bytes free there). Nothing half-written was kept. "
-                "Free some space, or choose another place for runs (--runs) or the cache (MODELYARD_CACHE)."
+                f"no space left while writing {path} ({asked}{_free_bytes(path)} bytes free there). Nothing "
+                "half-written was kept. Free some space, or choose another place for runs (--runs) or the cache "
+                "(MODELYARD_CACHE)."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EEXIST, errno.EFBIG):
             raise StorageError(
@@ -78,10 +93,42 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def require_space(path: Path, sizes: Iterable[int]) -> int:
+    """Check, before anything is written, that files of these sizes fit on the disk beside all that is there.
+
+    Returns:
+        The bytes needed, with each file's share of a block and something for the folder.
+
+    Raises:
+        StorageError: They do not fit; the message names the needed and the free bytes.
+    """
+    needed = sum(-(-size // _BLOCK) * _BLOCK for size in sizes) + 4 * _BLOCK
+    usage = shutil.disk_usage(_existing(path))
+    if usage.total and usage.free < needed:  # file systems that tell nothing say 0 of 0
+        raise StorageError(
+            f"no space left for {path}: {needed} bytes needed, {usage.free} bytes free there. Nothing was written and "
+            "what was there before is untouched. Free some space, or choose another place for runs (--runs)."
+        )
+    return needed
+
+
 def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(_existing(path)).free
+
+
+def _existing(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
-    return shutil.disk_usage(path).free
+    return path
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, each of them on the disk when this returns."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -108,15 +155,19 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
+def atomic_directory(path: str | Path, needed: int | None = None) -> Iterator[Path]:
     """Yield an empty temporary directory; on success it becomes `path`, on any error it is removed.
 
-    What stood at `path` before is replaced. Every file inside is flushed to the disk before the directory takes its
-    name.
+    What stood at `path` before is replaced, by two renames: a death between them leaves the former one under a
+    temporary name only. Every file inside is flushed to the disk before the directory takes its name.
+
+    Args:
+        path: Where it will stand.
+        needed: How many bytes the whole of it takes, for the message when the disk is full.
     """
     path = Path(path)
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(path, needed):
+        make_folder(path.parent)
         temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
         temporary.mkdir()
         try:
@@ -130,26 +181,74 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
                 old = path.parent / f".{path.name}.{secrets.token_hex(4)}.old"
                 os.replace(path, old)
                 os.replace(temporary, path)
+                # The renames reach the disk before anything is removed, or a power cut could leave `path` half empty.
+                _sync_folder(path.parent)
                 shutil.rmtree(old, ignore_errors=True)
             else:
                 os.replace(temporary, path)
-            _sync_folder(path.parent)
+                _sync_folder(path.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`: whoever else asks for it, in this process or another, waits. Death releases it."""
+def remove_directory(path: Path) -> None:
+    """Remove a directory so that its name never stands for a part of it, also when this is cut short."""
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        old = path.parent / f".{path.name}.{secrets.token_hex(4)}.old"
+        os.replace(path, old)
+        _sync_folder(path.parent)
+        # What cannot be removed now (a network file system keeps files that somebody reads) has a temporary name.
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a death left of directories and files that were being written or removed in `folder`.
+
+    Call it only while nobody else writes there: under `locked`.
+    """
+    with os.scandir(folder) as entries:
+        left = [Path(entry.path) for entry in entries if _LEFTOVER.fullmatch(entry.name)]
+    for path in left:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock file `path`: whoever else asks for it, in this process or another, waits. Death releases it.
+
+    Args:
+        path: The file; made when it is not there.
+        wait: Whether to wait for another holder; otherwise false is yielded at once, and nothing is held.
+    """
+    with storage_errors(path):
+        make_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    _LOCKS.add(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
     finally:
-        os.close(descriptor)
+        if descriptor in _LOCKS:  # it is closed already in a process that was forked meanwhile
+            _LOCKS.discard(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone waits for a fork that is just closing its copy
+            os.close(descriptor)
+
+
+def _let_go() -> None:
+    """Close a parent's locks in a process forked from it, which else would hold them beyond the parent's death."""
+    while _LOCKS:
+        os.close(_LOCKS.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def synced(file: IO[bytes]) -> int:

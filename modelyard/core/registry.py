@@ -28,6 +28,7 @@ _TABLES = {
     "schedule": "modelyard.train.table:SCHEDULES",
     "metric": "modelyard.evaluate.table:METRICS",
     "observer": "modelyard.train.table:OBSERVERS",
+    "semi_supervised": "modelyard.train.semi_supervised.table:SEMI_SUPERVISED",
 }
 
 

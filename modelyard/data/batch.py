@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from modelyard.data.modalities.base import Draw
+
 __all__ = ["Batch", "Mix"]
 
 
@@ -33,6 +35,8 @@ class Batch:
     targets: Mapping[str, Tensor]
     ids: npt.NDArray[np.int64]
     mix: Mix | None = None
+    draw: Draw | None = None
+    """Where a training batch stands, for tasks that hide or vary parts of their inputs; None outside training."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,6 +53,18 @@ class Batch:
             self,
             inputs={key: value.to(**move) for key, value in self.inputs.items()},
             targets={key: value.to(**move) for key, value in self.targets.items()},
+            mix=mix,
+        )
+
+    def pinned(self) -> Batch:
+        """Return the batch in page-locked memory."""
+        mix = self.mix
+        if mix is not None:
+            mix = Mix({key: target.pin_memory() for key, target in mix.targets.items()}, mix.share.pin_memory())
+        return replace(
+            self,
+            inputs={key: value.pin_memory() for key, value in self.inputs.items()},
+            targets={key: value.pin_memory() for key, value in self.targets.items()},
             mix=mix,
         )
 
@@ -75,4 +91,6 @@ class Batch:
         mix = None
         if self.mix is not None:
             mix = Mix({key: target[part] for key, target in self.mix.targets.items()}, self.mix.share[part])
-        return Batch(inputs, {key: target[part] for key, target in self.targets.items()}, self.ids[part], mix)
+        draw = None if self.draw is None else replace(self.draw, ids=self.draw.ids[part])
+        targets = {key: target[part] for key, target in self.targets.items()}
+        return Batch(inputs, targets, self.ids[part], mix, draw)

@@ -24,9 +24,10 @@ from modelyard.core.files import digest_file, read_json, storage_errors, synced,
 from modelyard.data.chunks import Chunk, Chunks, Progress, Waypoint, ahead, positions_of
 from modelyard.data.early import EarlyReader, EarlyWriter, is_stored
 from modelyard.data.gate.check import RowIndex
-from modelyard.data.gate.examined import DROPPED, Examined, Subject
+from modelyard.data.gate.examined import DROPPED, UNLABELLED, Examined, Subject
 from modelyard.data.gate.gate import Gate
 from modelyard.data.rowhash import column_hashes, joined_hashes
+from modelyard.data.sources.unlabelled import UNLABELLED_PART
 from modelyard.data.split import SPLITS, Assigner, split_code, time_cutoffs
 from modelyard.data.store import map_array
 from modelyard.spec.spec import SplitSpec
@@ -110,6 +111,7 @@ class _Pass:
         self.gate = gate
         self.chunks = chunks
         self.progress = progress
+        self.learns_unlabelled = subject.spec.train.semi_supervised is not None
         self.watcher: ThreadPoolExecutor = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         self.looking: Future[None] | None = None
         self.left_out: list[tuple[str, int, str, Any, list[str]]] = []
@@ -179,14 +181,22 @@ class _Pass:
                 if codes[at] != DROPPED:
                     self._leave_out(rows.file, int(positions[at]), f"{column}: {reason}", "unreadable", (column,))
                     codes[at] = DROPPED
+        is_unlabelled = chunk.part == UNLABELLED_PART
+        if is_unlabelled:
+            codes[codes != DROPPED] = UNLABELLED
+        elif self.learns_unlabelled:
+            for target in self.subject.targets:
+                codes[(codes == 0) & np.asarray(read[target.column].is_null())] = UNLABELLED
         for target in (*self.subject.targets, *self.subject.extras):
-            missing = np.asarray(read[target.column].is_null()) & (codes != DROPPED)
+            missing = np.asarray(read[target.column].is_null()) & (codes >= 0)
             what = "target" if target in self.subject.targets else "row's weight"
             for at in np.flatnonzero(missing).tolist():
                 reason = f"no {target.column} (the {what} is missing)"
                 self._leave_out(rows.file, int(positions[at]), reason, "missing_target", (target.column,))
                 codes[at] = DROPPED
-        self._show(Examined(rows, chunk.number, codes, positions, hashes, read, notes))
+        # Statistics and checks are about rows with a target; those of `data.unlabelled` are shown to few of them.
+        shown = codes if is_unlabelled else np.where(codes == UNLABELLED, DROPPED, codes).astype(np.int8)
+        self._show(Examined(rows, chunk.number, shown, positions, hashes, read, notes), is_unlabelled)
         self._write("hashes", hashes)
         self._write("input_hashes", of_inputs)
         self._write("target_hashes", of_targets)
@@ -232,7 +242,7 @@ class _Pass:
         self.left_out.append((file, position, reason, kind, list(columns)))
         self._quarantine(file, position, reason, "unreadable value" if kind == "unreadable" else reason)
 
-    def _show(self, chunk: Examined) -> None:
+    def _show(self, chunk: Examined, is_unlabelled: bool) -> None:
         """Let the gate look at a chunk while the next one is read; one chunk at a time, in order."""
         self._wait()
         left_out, self.left_out = self.left_out, []
@@ -240,7 +250,10 @@ class _Pass:
         def look() -> None:
             for row in left_out:
                 self.gate.left_out(*row)
-            self.gate.observe(chunk)
+            if is_unlabelled:
+                self.gate.observe_unlabelled(chunk)
+            else:
+                self.gate.observe(chunk)
 
         self.looking = self.watcher.submit(look)
 
@@ -308,7 +321,7 @@ class _Pass:
         self._sync()
         self._replace("codes", codes)
         rows = {}
-        for code, split in enumerate(SPLITS):
+        for code, split in [*enumerate(SPLITS), (UNLABELLED, UNLABELLED_PART)]:
             numbers = np.flatnonzero(codes == code)
             rows[split] = len(numbers)
             if len(numbers):

@@ -115,7 +115,8 @@ class _Columns:
         self, targets_of: Sequence[str] | None
     ) -> tuple[dict[str, Choice[Any]], dict[str, Choice[Any]], list[ColumnGuess]]:
         data = self.data
-        if not data.targets and self.need_targets:
+        # an empty mapping says that nothing is to be predicted: the task learns from the inputs alone
+        if data.targets is None and self.need_targets:
             self.problems.append(
                 Problem("data.targets", f"says no column to predict; columns: {', '.join(self.names)}")
             )
@@ -139,6 +140,10 @@ class _Columns:
         targets: dict[str, Choice[Any]] = {}
         for column in self._known("data.targets", list(said)):
             place = f"data.targets.{column}"
+            if targets_of is not None and not targets_of:
+                message = "is named, but the task learns from inputs alone; write `targets: {}` and ignore the column"
+                self.problems.append(Problem(place, message))
+                continue
             choice = self._decide(column, said[column], place)
             if choice is not None and targets_of is not None and choice.name not in targets_of:
                 if said[column] is not None:

@@ -6,8 +6,9 @@ needs no saved state. Sequences are bucketed: within a window of batches, rows o
 
 from __future__ import annotations
 
-import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ from modelyard.data.samplers.shuffled import Shuffled
 from modelyard.data.store import SplitStore
 
 __all__ = ["Loader", "Mixing"]
+
+Rows = npt.NDArray[np.int64]
+"""Positions in the store."""
 
 _TOGETHER = 1 << 16
 """Bytes of small rows that are gathered at once, and then cut into batches: more comes out of fresh memory, slowly."""
@@ -54,6 +58,8 @@ class Loader:
             (`ids` says which is which).
         mixing: Blending of images, in training.
         sampler: Which rows come in an epoch of training; every row once, shuffled, when None.
+        workers: Threads that make batches ahead of time; 0: each is made when it is asked for.
+        pin: Whether batches lie in memory that an accelerator copies from by itself.
     """
 
     def __init__(
@@ -65,12 +71,16 @@ class Loader:
         train: bool,
         mixing: Mixing | None = None,
         sampler: Sampler | None = None,
+        workers: int = 0,
+        pin: bool = False,
     ) -> None:
         self.store = store
         self.fitted = fitted
         self.batch_size = batch_size
         self.seed = seed
         self.train = train
+        self.workers = workers
+        self.pin = pin
         self.mixing = mixing if train else None
         self.sampler = sampler or Shuffled(Shuffled.Settings(), store, (), seed)
         self.rows = len(self.sampler) if train else len(store)
@@ -89,7 +99,7 @@ class Loader:
         """Batches in an epoch."""
         return -(-self.rows // self.batch_size)
 
-    def _measure(self) -> npt.NDArray[np.int64] | None:
+    def _measure(self) -> Rows | None:
         """Tokens in each row, summed over its texts; None when no input is a sequence."""
         kinds = {item.name: item.kind for item in self.fitted.describe()}
         lengths = [
@@ -104,34 +114,53 @@ class Loader:
         if self._only is not None and start == 0:
             yield self._only
             return
-        order = self.sampler.epoch(epoch)
+        units = self._units(self.sampler.epoch(epoch), epoch, start)
+        if not self.workers:
+            for unit in units:
+                yield from self._make(unit, epoch)
+            return
+        # Made ahead of time by threads, handed out in order; an error comes out where its batch would have.
+        coming: deque[Future[list[Batch]]] = deque()
+        with ThreadPoolExecutor(self.workers, "loader") as pool:
+            try:
+                for unit in units:
+                    coming.append(pool.submit(self._make, unit, epoch))
+                    if len(coming) > self.workers:
+                        yield from coming.popleft().result()
+                while coming:
+                    yield from coming.popleft().result()
+            finally:
+                for future in coming:
+                    future.cancel()
+
+    def _units(self, order: Order, epoch: int, start: int) -> Iterator[Sequence[Rows]]:
+        """Yield the rows of batches that are made at once: of one batch, or of many where rows are small."""
+        names = [*self._inputs, *self._targets]
         batch = start
         while batch < len(self):
             window = batch // _WINDOW
             batches = self._window(order, window, epoch)[batch - window * _WINDOW :]
-            if self._together > 1:
-                yield from self._gathered(batches, epoch)
-            else:
-                for rows, coming in itertools.zip_longest(batches, batches[_AHEAD:]):
-                    if coming is not None:
-                        self.store.will_need([*self._inputs, *self._targets], coming)
-                    yield self.batch(rows, epoch)
+            for first in range(0, len(batches), self._together):
+                if self._together == 1 and first + _AHEAD < len(batches):
+                    self.store.will_need(names, batches[first + _AHEAD])
+                yield batches[first : first + self._together]
             batch = (window + 1) * _WINDOW
 
-    def _gathered(self, batches: Sequence[npt.NDArray[np.int64]], epoch: int) -> Iterator[Batch]:
-        """Yield batches of small rows, many of them gathered at once: a gather of few rows is mostly overhead."""
-        for first in range(0, len(batches), self._together):
-            group = batches[first : first + self._together]
-            joined = self._batch(group[0] if len(group) == 1 else np.concatenate(group), epoch)
-            start = 0
-            for rows in group:
-                batch = joined if len(group) == 1 else joined.rows(start, start + len(rows))
-                start += len(rows)
-                if len(self) == 1 and not self._images and (self.sampler.has_every_row_once or not self.train):
-                    self._only = batch  # small rows, nothing drawn: no epoch makes it otherwise
-                yield self._mixed(batch, epoch)
+    def _make(self, unit: Sequence[Rows], epoch: int) -> list[Batch]:
+        """Gather the rows of some batches at once: a gather of few rows is mostly overhead."""
+        joined = self._batch(unit[0] if len(unit) == 1 else np.concatenate(unit), epoch)
+        batches, start = [], 0
+        for rows in unit:
+            batch = joined if len(unit) == 1 else joined.rows(start, start + len(rows))
+            start += len(rows)
+            once = self.sampler.has_every_row_once or not self.train
+            if self._together > 1 and len(self) == 1 and not self._images and once:
+                self._only = batch  # small rows, nothing drawn: no epoch makes it otherwise
+            batch = self._mixed(batch, epoch)
+            batches.append(batch.pinned() if self.pin else batch)
+        return batches
 
-    def _window(self, order: Order, window: int, epoch: int) -> list[npt.NDArray[np.int64]]:
+    def _window(self, order: Order, window: int, epoch: int) -> list[Rows]:
         """Return the rows of each batch in a window."""
         size = self.batch_size
         first, last = window * _WINDOW * size, min((window + 1) * _WINDOW * size, self.rows)
@@ -147,16 +176,16 @@ class Loader:
             batches = [batches[index] for index in shuffled]
         return batches
 
-    def batch(self, rows: npt.NDArray[np.int64], epoch: int = 0) -> Batch:
+    def batch(self, rows: Rows, epoch: int = 0) -> Batch:
         """Return the batch of these rows, augmented and mixed as training of `epoch` would when `train` is set."""
         return self._mixed(self._batch(rows, epoch), epoch)
 
-    def _batch(self, rows: npt.NDArray[np.int64], epoch: int) -> Batch:
+    def _batch(self, rows: Rows, epoch: int) -> Batch:
         draw = Draw(self.seed, epoch, rows) if self.train else None
         inputs = self.fitted.collate(self.store.take(self._inputs, rows), draw)
         found = self.store.take(self._targets, rows)
         targets = {name.removeprefix("target."): torch.from_numpy(np.asarray(found[name])) for name in self._targets}
-        return Batch(inputs, targets, rows)
+        return Batch(inputs, targets, rows, draw=draw)
 
     def _mixed(self, batch: Batch, epoch: int) -> Batch:
         if not self.train or self.mixing is None or not self._images:

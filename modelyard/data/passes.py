@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from modelyard.core.errors import BundleError
+from modelyard.core.errors import BundleError, Problem, SpecError
 from modelyard.core.files import atomic_directory, digest_bytes, read_json, storage_errors, to_json, write_json
 from modelyard.data.chunks import Chunks, Progress, Waypoint, threads
 from modelyard.data.column_files import UnitWriter, open_unit
@@ -27,7 +27,7 @@ from modelyard.data.modalities.base import Column, Modality, State
 from modelyard.data.split import SPLITS
 from modelyard.data.store import Stored
 
-__all__ = ["Encoded", "Unit", "encode_units", "fit_columns", "units_of"]
+__all__ = ["Encoded", "Unit", "encode_units", "fit_columns", "take_over", "units_of"]
 
 _SUMMARY = "summary.json"
 
@@ -86,6 +86,22 @@ def fit_columns(
         modality.finish_fit()
         _save(modality, places[key])
     waypoint.done()
+
+
+def take_over(modality: Modality, place: Path, state: State) -> None:
+    """Let a column know what another one learned, instead of learning it from these rows.
+
+    Raises:
+        SpecError: The column's settings do not go with it.
+    """
+    if (place / "state.json").exists():
+        return
+    try:
+        modality.restore(state)
+    except BundleError as error:
+        message = f"what it learned before cannot be taken over with these settings: {error}"
+        raise SpecError([Problem(f"data.inputs.{modality.column}", message)]) from error
+    _save(modality, place)
 
 
 def _learn(modality: Modality, table: pa.RecordBatch, folder: str, training: pa.Array) -> None:

@@ -31,11 +31,12 @@ from modelyard.data.gate.finding import Finding, NamedRow
 from modelyard.data.gate.gate import Gate, GateResult, refuse
 from modelyard.data.inspect import ColumnGuess, resolve_columns, sample_rows
 from modelyard.data.lookup import Places
-from modelyard.data.modalities.base import Column, Modality
-from modelyard.data.passes import Encoded, encode_units, fit_columns, units_of
+from modelyard.data.modalities.base import Column, Modality, State
+from modelyard.data.passes import Encoded, encode_units, fit_columns, take_over, units_of
 from modelyard.data.records import DataCheck, DataRecord
 from modelyard.data.sources.base import Source
 from modelyard.data.sources.open import open_sources
+from modelyard.data.sources.unlabelled import UNLABELLED_PART, Unlabelled
 from modelyard.data.store import SplitStore, Stored
 from modelyard.spec.settings import Choice
 from modelyard.spec.spec import DataSpec, Spec, SplitSpec
@@ -54,6 +55,7 @@ class Prepared:
     """The spec's data section with nothing left to infer."""
     fitted: Fitted
     splits: Mapping[str, SplitStore]
+    """`train`, `validation`, `test`, and `unlabelled` for rows that are learned from without a target."""
     record: DataRecord
 
 
@@ -63,9 +65,12 @@ def locate(data: DataSpec) -> tuple[dict[str | None, Source], dict[str, Any] | N
     Returns:
         Sources by split (None: not split yet), and the origin of a catalogued set.
     """
-    location = data.source
-    if location is None:
+    if data.source is None:
         raise Spec.problem("data.source", "is required: a file, folder, URL or catalog:NAME")
+    return _locate(data.source, data)
+
+
+def _locate(location: Any, data: DataSpec) -> tuple[dict[str | None, Source], dict[str, Any] | None]:
     if not (isinstance(location, str) and location.startswith("catalog:")):
         return open_sources(location, data.format, data.options), None
     entry = catalog.entry(location.removeprefix("catalog:"))
@@ -78,6 +83,22 @@ def locate(data: DataSpec) -> tuple[dict[str | None, Source], dict[str, Any] | N
     origin |= {"licence": entry.licence, "reference": entry.reference}
     origin["labels"] = {column: list(names) for column, names in entry.labels.items()}
     return parts, origin
+
+
+def _locate_unlabelled(spec: Spec) -> Source | None:
+    """Open the rows without a target, when something learns from them; of a divided set its training rows.
+
+    Raises:
+        SpecError: They are of another format than the data's source would be read in.
+    """
+    if spec.data.unlabelled is None or spec.train.semi_supervised is None:
+        return None
+    parts, _ = _locate(spec.data.unlabelled, spec.data)
+    part = next((one for one in (None, "train") if one in parts), "")
+    if part == "":
+        found = ", ".join(map(str, parts))
+        raise Spec.problem("data.unlabelled", f"is divided into {found} and has no training rows; name one file of it")
+    return parts[part]
 
 
 def check_data(
@@ -112,6 +133,7 @@ def prepare(
     accepts: tuple[str, ...] | None = None,
     targets_of: tuple[str, ...] | None = None,
     progress: Progress = lambda what, rows: None,
+    inherited: Mapping[str, State] | None = None,
 ) -> Prepared:
     """Read, examine, split, fit and encode a spec's data, or take up what of that was done before.
 
@@ -120,14 +142,17 @@ def prepare(
         accepts: Kinds of input the model's family takes, the preferred first; None when the family is not said.
         targets_of: Modalities the task learns; None when the task is not said.
         progress: Called as rows go through.
+        inherited: Input column → what it learned from other rows, for models that begin from a bundle; those columns
+            are not fitted again.
 
     Raises:
-        SpecError: Columns that do not exist, or settings that do not fit the data.
+        SpecError: Columns that do not exist, or settings that do not fit the data or what is inherited.
         DataError: Data that is missing, empty or unreadable.
         GateError: The data gate refuses; the message names the rows and the settings that accept it.
     """
     started = time.monotonic()
     work = _Work(spec, accepts, targets_of, progress)
+    work.inherited = dict(inherited or {})
     with locked(work.folder.with_suffix(".lock")):
         seen = work.examine()
         about = work.about(seen)
@@ -137,6 +162,13 @@ def prepare(
                 f"no rows are left to train on: {len(seen.index)} read, {sum(seen.dropped.values())} left out "
                 f"({seen.dropped or 'none unreadable'}), {seen.rows.get('validation', 0)} to validate, "
                 f"{seen.rows.get('test', 0)} to test"
+            )
+        if spec.train.semi_supervised is not None and not seen.rows.get(UNLABELLED_PART):
+            raise DataError(
+                "train.semi_supervised learns from rows without a target, and there are none: no row of the training "
+                "split lacks its target, and data.unlabelled "
+                f"{'names no usable row' if spec.data.unlabelled is not None else 'is not set'}. Name such rows in "
+                "data.unlabelled, or leave train.semi_supervised out"
             )
         encoded, reused = work.encode(seen)
     fitted = Fitted(work.inputs, work.targets)
@@ -175,10 +207,12 @@ class _Work:
         need_targets: bool = True,
     ) -> None:
         self.parts, origin = locate(spec.data)
-        for source in self.parts.values():
+        further = _locate_unlabelled(spec)
+        every = dict(self.parts) if further is None else {**self.parts, UNLABELLED_PART: further}
+        for source in every.values():
             source.files()
         with ThreadPoolExecutor(max_workers=1) as reader:
-            prints = reader.submit(lambda: [(split, source.fingerprint()) for split, source in self.parts.items()])
+            prints = reader.submit(lambda: [(split, source.fingerprint()) for split, source in every.items()])
             labels = (origin or {}).pop("labels", {})
             data, self.guesses, sample = _resolve(spec, self.parts, accepts, targets_of, labels, need_targets)
             self.content = digest_bytes("".join(f"{split}:{found}\n" for split, found in prints.result()).encode())
@@ -186,18 +220,27 @@ class _Work:
         self.origin = origin if origin or not data.origin else {"title": data.origin, "declared": True}
         self.licence = data.licence or str((origin or {}).get("licence", ""))
         self.progress = progress
+        self.inherited: dict[str, State] = {}
         self.inputs = [make_modality(choice, column, "input") for column, choice in _said(data.inputs)]
         self.targets = [make_modality(choice, column, "target") for column, choice in _said(data.targets)]
         self.extras = _extras(self.spec)
+        if further is not None:
+            if further.name != data.format:
+                message = f"is read as {further.name}, and data.source as {data.format}; both must be of one format"
+                raise Spec.problem("data.unlabelled", message)
+            hidden = [modality.column for modality in (*self.targets, *self.extras)]
+            self.parts[UNLABELLED_PART] = Unlabelled(further, hidden)
         self.chunks = Chunks(self.parts, data.limit, chunk_rows(sample, self.inputs))
         reading = [_FORMAT, modelyard.__version__, self.content, data.format, data.options, data.limit]
         self.folder = cache_directory() / "stores" / _digest(reading)
 
     def examine(self) -> Examination:
         """Carry out the first pass, or take up its result."""
-        settings = self.spec.data.model_dump(mode="json", exclude={"source", "origin", "licence"})
+        settings = self.spec.data.model_dump(mode="json", exclude={"source", "unlabelled", "origin", "licence"})
         extras = [modality.column for modality in self.extras]
-        place = self.folder / "examined" / _digest([settings, self.spec.seed, extras])
+        learns = self.spec.train.semi_supervised is not None
+        further = [["unlabelled", learns]] if learns or self.spec.data.unlabelled is not None else []
+        place = self.folder / "examined" / _digest([settings, self.spec.seed, extras, *further])
         if not (place / "manifest.json").exists():
             subject = Subject(self.spec, self.parts, self.inputs, self.targets, self.extras)
             examine(place, subject, Gate(subject), self.chunks, self._early(), self.progress)
@@ -219,6 +262,13 @@ class _Work:
             key: self.folder / "fitted" / _digest([_settings(modality), seen.selection])
             for key, modality in keyed.items()
         }
+        for modality in self.inputs:
+            if modality.column in self.inherited:
+                state = self.inherited[modality.column]
+                files = {name: digest_bytes(content) for name, content in state.files.items()}
+                key = f"input.{modality.column}"
+                places[key] = self.folder / "fitted" / _digest(["inherited", _settings(modality), state.json, files])
+                take_over(modality, places[key], state)
         early = {
             f"input.{modality.column}": EarlyReader(modality, self._early()[modality.column])
             for modality in self.inputs

@@ -32,7 +32,7 @@ class Answered:
     """The rows' location, as a person gave it."""
     task: Task
     output: npt.NDArray[np.float32]
-    """(n, O); NaN in a row that could not be read."""
+    """(n, O), of a task that learns from inputs alone its errors; NaN in a row that could not be read."""
     targets: Mapping[str, npt.NDArray[Any]]
     """Encoded, by column, (n, …)."""
     usable: npt.NDArray[np.bool_]
@@ -69,7 +69,8 @@ def answer_rows(predictor: Predictor, data: Any, format: str | None = None) -> A
     outputs, chunks, encoded = [], [], []
     notes: dict[str, int] = {}
     unseen: dict[str, int] = {}
-    for chunk, answers in predictor.predict_chunks(location, format=format):
+    is_measured = predictor.contents.task.from_inputs
+    for chunk, answers in predictor.predict_chunks(location, format=format, measured=is_measured):
         read = {target.column: target.read(chunk.table.column(target.column)) for target in fitted.targets}
         targets = fitted.encode_targets({column: reading.values for column, reading in read.items()})
         for column, reading in read.items():
@@ -94,7 +95,7 @@ def answer_rows(predictor: Predictor, data: Any, format: str | None = None) -> A
         task=predictor.contents.task,
         output=output,
         targets=targets,
-        usable=rows_with_targets(targets) & ~np.isnan(output).any(axis=1),
+        usable=rows_with_targets(targets, len(output)) & ~np.isnan(output).any(axis=1),
         places=Places.concatenated(chunks),
         sources=sources,
         notes=said,

@@ -24,7 +24,7 @@ from modelyard.evaluate.table import METRICS
 from modelyard.evaluate.thresholds import assess_threshold
 from modelyard.evaluate.weighted import ratio
 from modelyard.spec.spec import ThresholdSpec
-from modelyard.tasks.base import Outcome, Task
+from modelyard.tasks.base import Errors, Outcome, Task
 
 __all__ = ["assess", "measure", "worst"]
 
@@ -153,7 +153,14 @@ def _find(name: str) -> Metric:
 
 
 def _per_label(outcome: Outcome) -> list[dict[str, Any]]:
-    """Each label's rows, precision, recall and F1; of several numbers, each target's rows, R², RMSE and MAE."""
+    """Each label's rows, precision, recall and F1; of several numbers, each target's rows, R², RMSE and MAE; of errors,
+    each part's, and its skill score."""
+    if isinstance(outcome, Errors):
+        error, trivial = outcome.score.mean(axis=0), outcome.trivial.mean(axis=0)
+        return [
+            {"name": name, "rows": len(outcome), "error": float(e), "skill_score": float(1 - ratio(e, t))}
+            for name, e, t in zip(outcome.labels, error, trivial, strict=True)
+        ]
     if form_of(outcome) == "regression":
         if len(outcome.labels) == 1:
             return []

@@ -2,12 +2,13 @@
 
 Classification: the most frequent label, with the labels' frequencies as probabilities. Multi-label: each label's
 frequency, answered when it is at least one half. Regression: the mean, or the median for metrics of absolute error.
+A task that learns from inputs alone carries the trivial answer's errors in its outcome (`tasks.base.Errors`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from modelyard.core.errors import DataError
 from modelyard.core.records import Record
 from modelyard.evaluate.metrics import form_of
-from modelyard.tasks.base import Outcome, Task
+from modelyard.tasks.base import Errors, Outcome, Task
 
 __all__ = ["Baseline", "fit_baseline", "rows_with_targets"]
 
@@ -34,6 +35,8 @@ class Baseline(Record):
 
     def outcome(self, like: Outcome, answer: Literal["mean", "median"] = "mean") -> Outcome:
         """Return the same rows as `like`, answered trivially."""
+        if isinstance(like, Errors):
+            return replace(like, score=like.trivial, answer=like.trivial)
         values = np.array(self.mean if answer == "mean" else self.median, dtype=np.float64)
         score = np.broadcast_to(values, (len(like), len(values)))
         form = form_of(like)
@@ -44,8 +47,11 @@ class Baseline(Record):
         return Outcome(like.target, score, score, like.labels)
 
 
-def rows_with_targets(targets: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
-    """Say which rows have all their targets, bool (n,), from encoded targets by column (missing: -1 or NaN)."""
+def rows_with_targets(targets: Mapping[str, npt.NDArray[Any]], rows: int = 0) -> npt.NDArray[np.bool_]:
+    """Say which rows have all their targets, bool (n,), from encoded targets by column (missing: -1 or NaN); all of
+    `rows` rows where the task has no targets."""
+    if not targets:
+        return np.ones(rows, bool)
     present = [
         (~np.isnan(values) if values.dtype.kind == "f" else values >= 0).reshape(len(values), -1).all(axis=1)
         for values in targets.values()
@@ -60,6 +66,8 @@ def fit_baseline(task: Task, training_targets: Mapping[str, npt.NDArray[Any]]) -
     Raises:
         DataError: No row has a target.
     """
+    if task.from_inputs:
+        return Baseline([], [])
     present = rows_with_targets(training_targets)
     kept = {column: values[present] for column, values in training_targets.items()}
     rows = int(present.sum())

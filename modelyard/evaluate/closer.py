@@ -60,7 +60,7 @@ def look_closer(
     slices = _slices(contents, outcome, where, opened, notes)
     groups = _groups(contents, outcome, where, opened, notes)
     corrupted: list[Robustness] = []
-    if settings.robustness:
+    if settings.robustness and not contents.task.from_inputs:  # corrupted inputs would be their own targets
         rows = choose_rows(len(outcome), settings.robustness_rows, seed, "robustness")
         if len(rows) < len(outcome):
             notes.append(f"robustness: on {len(rows)} of {len(outcome)} rows, drawn by chance")

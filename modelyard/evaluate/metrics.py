@@ -18,7 +18,7 @@ import numpy.typing as npt
 from modelyard.core.errors import UsageError
 from modelyard.evaluate import weighted
 from modelyard.evaluate.weighted import Floats, Statistic, group_sums, mean_where, means, ratio
-from modelyard.tasks.base import Outcome
+from modelyard.tasks.base import Errors, Outcome
 from modelyard.tasks.probabilities import log_loss_of
 
 __all__ = ["CALIBRATION_BINS", "Form", "Metric", "bin_of", "certainty", "form_of", "label_counts"]
@@ -26,11 +26,12 @@ __all__ = ["CALIBRATION_BINS", "Form", "Metric", "bin_of", "certainty", "form_of
 CALIBRATION_BINS = 15
 """Bins of a probability, of equal width (Guo et al. 2017)."""
 
-Form = Literal["classification", "multilabel", "regression"]
+Form = Literal["classification", "multilabel", "regression", "errors"]
 
 
 def form_of(outcome: Outcome) -> Form:
-    """Say which of the three forms of `Outcome` this is, by its target's type and shape.
+    """Say which of the three forms of `Outcome` this is, by its target's type and shape; `Errors` have that of a
+    regression whose targets are 0.
 
     Raises:
         UsageError: It is none of them.
@@ -82,7 +83,7 @@ class Metric:
             UsageError: The metric is not defined for this kind of outcome.
         """
         form = form_of(outcome)
-        if form not in self.forms:
+        if form not in self.forms and not ("errors" in self.forms and isinstance(outcome, Errors)):
             raise UsageError(f"metric {self.name!r} is defined for {' and '.join(self.forms)}, not for a {form}")
         if len(outcome) == 0:
             return lambda weights: np.full(len(weights), np.nan)

@@ -37,6 +37,11 @@ class Collected:
     def __len__(self) -> int:
         return sum(len(ids) for ids in self._ids)
 
+    def joined(self) -> tuple[Tensor, dict[str, Tensor], npt.NDArray[np.int64]]:
+        """Return outputs (n, O), encoded targets by column and row ids (n,), in the order they came in."""
+        targets = {name: torch.cat([part[name] for part in self._targets]) for name in self._targets[0]}
+        return torch.cat(self._outputs), targets, np.concatenate(self._ids)
+
     def ids(self) -> npt.NDArray[np.int64]:
         """Return the rows' positions in the store, rising."""
         return np.sort(np.concatenate(self._ids))
@@ -54,7 +59,7 @@ class Collected:
     def outcome(self, task: Task) -> Outcome:
         """Return what the metrics take, rows without a target left out."""
         output, targets = self.output(), self.targets()
-        present = rows_with_targets(targets)
+        present = rows_with_targets(targets, len(output))
         return task.outcome(output[present], {name: target[present] for name, target in targets.items()})
 
     def _order(self) -> npt.NDArray[np.int64]:
@@ -71,7 +76,8 @@ def collect(task: Task, model: nn.Module, loader: Loader, device: torch.device) 
     try:
         with torch.inference_mode():
             for batch in loader.epoch(0):
-                if not rows_with_targets({name: target.numpy() for name, target in batch.targets.items()}).any():
+                targets = {name: target.numpy() for name, target in batch.targets.items()}
+                if not rows_with_targets(targets, len(batch)).any():
                     # Labels that training never saw: there is an output, but no loss to speak of.
                     collected.add(model(batch.to(device).inputs), batch)
                     continue

@@ -51,5 +51,6 @@ METRICS = Table(
             "rmsle",
             "max_error",
         ),
+        **_in("error_metrics", "skill_score", "reconstruction_error", "contrast_loss", "retrieval_accuracy"),
     },
 )

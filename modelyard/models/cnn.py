@@ -91,6 +91,8 @@ class Cnn(Family):
         (picture,) = inputs
         assert isinstance(picture, Image)
         self.layers = nn.Sequential()
+        self._mapping = 0
+        """Layers, from the first on, that make maps."""
         shape: _Maps | int = _Maps(picture.channels, picture.height, picture.width)
         for index, layer in enumerate(settings.layers):
             if isinstance(layer, Dense) and isinstance(shape, _Maps):
@@ -98,6 +100,7 @@ class Cnn(Family):
                 shape = shape.values
             module, shape = _module(layer, shape, index)
             self.layers.append(module)
+            self._mapping += isinstance(shape, _Maps)
         if isinstance(shape, _Maps):
             self.layers.append(nn.Flatten())
             shape = shape.values
@@ -105,9 +108,16 @@ class Cnn(Family):
         # Convolutions over channels-last memory are the quicker ones on CPUs and GPUs alike.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Map `NAME.pixels` (B, C, H, W) to float (B, O)."""
-        return self.output(self.layers(inputs[self.inputs[0].tensors[0]]))  # type: ignore[no-any-return]
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Map `NAME.pixels` (B, C, H, W) to what the last layer makes of them, float (B, F)."""
+        return self.layers(inputs[self.inputs[0].tensors[0]])  # type: ignore[no-any-return]
+
+    def maps(self, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """Return the maps of the last layer that makes some; None when the first layer flattens the picture."""
+        x_BCHW = inputs[self.inputs[0].tensors[0]]
+        for layer in list(self.layers)[: self._mapping]:
+            x_BCHW = layer(x_BCHW)
+        return x_BCHW if self._mapping else None
 
 
 _Pair = tuple[int, int]

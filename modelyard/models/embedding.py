@@ -73,8 +73,8 @@ class Embedding(Family):
         self.hidden = DenseLayers(width, settings.hidden_sizes, settings.activation, settings.dropout)
         self.output = output_layer(self.hidden.output_width, output_size)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Map `NAME.ids` (B, T) and `NAME.length` (B,) to float (B, O)."""
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Map `NAME.ids` (B, T) and `NAME.length` (B,) to what the last hidden layer makes of them, float (B, F)."""
         ids_BT, length_B = (inputs[tensor] for tensor in self.inputs[0].tensors)
         counted_BT = self.token_dropout(real_tokens(ids_BT, length_B))
         pooled = []
@@ -83,7 +83,7 @@ class Embedding(Family):
         if self.pool != "mean":
             x_BTD = self.embedding(ids_BT)
             pooled.append(x_BTD.masked_fill(~counted_BT[:, :, None], float("-inf")).amax(1))
-        return self.output(self.hidden(self.dropout(torch.cat(pooled, 1))))  # type: ignore[no-any-return]
+        return self.hidden(self.dropout(torch.cat(pooled, 1)))  # type: ignore[no-any-return]
 
     def _mean(self, ids_BT: Tensor, counted_BT: Tensor) -> Tensor:
         # One fused lookup and weighted sum: at 64 × 200 tokens as quick as lookup-then-sum for D = 16, quicker for 128,

@@ -152,12 +152,19 @@ class Encoder(Family):
             for last in (layer.attention.output, layer.feed_forward.output):
                 normal(last, 0.02 / (2 * layers) ** 0.5)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Map `NAME.ids` (B, T), T at most the input's `max_length`, and `NAME.length` (B,) to float (B, O)."""
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Map `NAME.ids` (B, T), T at most the input's `max_length`, and `NAME.length` (B,) to the pooled vectors,
+        float (B, F)."""
         ids_BT, length_B = (inputs[tensor] for tensor in self.inputs[0].tensors)
         seen_B11T = None if self.causal else real_tokens(ids_BT, length_B)[:, None, None, :]
         x_BTD = self.dropout(self.positions(self.embedding(ids_BT) * self.embedding_scale))
         for layer in self.layers:
             x_BTD = layer(x_BTD, seen_B11T)
         pooled_BD = pool(self.pool, self.norm(x_BTD), length_B)
-        return self.output(self.dropout(pooled_BD))  # type: ignore[no-any-return]
+        return self.dropout(pooled_BD)  # type: ignore[no-any-return]
+
+    def blocks(self) -> list[tuple[str, list[nn.Module]]]:
+        """Return the embeddings with their positions, each layer (the last with the norm after it), and the head."""
+        layers = [(f"layers.{number}", [layer]) for number, layer in enumerate(self.layers)]
+        layers[-1][1].append(self.norm)
+        return [("embedding", [self.embedding, self.positions]), *layers, ("output", [self.output])]

@@ -102,10 +102,17 @@ class Joined(Family):
                 encoders[name] = settle(chosen[name], group)
         return settings.model_copy(update={"encoders": encoders})
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Map the inputs' tensors to float (B, O)."""
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Map the inputs' tensors to what the last hidden layer makes of all encoders' features, float (B, F)."""
         features = torch.cat([encoder(inputs) for encoder in self.encoders], 1)
-        return self.output(self.hidden(self.dropout(features)))  # type: ignore[no-any-return]
+        return self.hidden(self.dropout(features))  # type: ignore[no-any-return]
+
+    def blocks(self) -> list[tuple[str, list[nn.Module]]]:
+        """Return the encoders, which stand side by side, as one; then each hidden layer, and the head."""
+        hidden: list[tuple[str, list[nn.Module]]] = [
+            (f"hidden.layers.{number}", [layer]) for number, layer in enumerate(self.hidden.layers)
+        ]
+        return [("encoders", [self.encoders]), *hidden, ("output", [self.output])]
 
 
 def _groups(inputs: Sequence[Input]) -> dict[str, list[Input]]:

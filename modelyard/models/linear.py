@@ -33,6 +33,7 @@ class Linear(Family):
     accepts = ("bag", "numbers", "categories", "image")
     learning_rate = 0.01
     several = True
+    has_features = False
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:
         super().__init__(settings, inputs, output_size)
@@ -45,6 +46,10 @@ class Linear(Family):
         for one, term in zip(self.inputs, self.terms, strict=True):
             output_BO = output_BO + term(*(inputs[tensor] for tensor in one.tensors))
         return output_BO
+
+    def blocks(self) -> list[tuple[str, list[nn.Module]]]:
+        """Return all of it as the head: there is nothing before it."""
+        return [("output", [self])]
 
 
 class _Values(nn.Module):

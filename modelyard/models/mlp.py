@@ -1,6 +1,6 @@
 """Multilayer perceptron: dense layers over tables and small pictures.
 
-Legend: B batch, O outputs.
+Legend: B batch, F features.
 """
 
 from __future__ import annotations
@@ -80,6 +80,6 @@ class Mlp(Family):
         )
         self.output = output_layer(self.hidden.output_width, output_size)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Map the inputs' tensors to float (B, O)."""
-        return self.output(self.hidden(self.vector(inputs)))  # type: ignore[no-any-return]
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Map the inputs' tensors to what the last hidden layer makes of them, float (B, F)."""
+        return self.hidden(self.vector(inputs))  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from modelyard.data.kinds import Image, Input
 from modelyard.models.base import Family
+from modelyard.models.blocks.checkpointing import Block
 from modelyard.models.blocks.convolution import ConvLayer
 from modelyard.models.blocks.dense import output_layer
 from modelyard.models.blocks.drop import DropPath, rising
@@ -90,13 +91,16 @@ class ResNet(Family):
         stem = "small" if max(picture.height, picture.width) <= LARGEST_FOR_SMALL_STEM else "imagenet"
         return settings if settings.stem != "auto" else settings.model_copy(update={"stem": stem})
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Map `NAME.pixels` (B, C, H, W) to float (B, O)."""
-        x_BCHW = self.stages(self.stem(inputs[self.inputs[0].tensors[0]]))
-        return self.output(x_BCHW.mean((2, 3)))  # type: ignore[no-any-return]
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Map `NAME.pixels` (B, C, H, W) to the mean over the last maps, float (B, F)."""
+        return self.maps(inputs).mean((2, 3))
+
+    def maps(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the maps of the last stage."""
+        return self.stages(self.stem(inputs[self.inputs[0].tensors[0]]))  # type: ignore[no-any-return]
 
 
-class _Block(nn.Module):
+class _Block(Block):
     """A residual block: x + branch(x), then ReLU. Where the shape changes, x passes a 1 × 1 convolution."""
 
     expansion = 1

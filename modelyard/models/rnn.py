@@ -76,11 +76,11 @@ class Rnn(Family):
             width = layer.output_width
         self.output = output_layer(width, output_size)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Map `NAME.ids` (B, T) and `NAME.length` (B,) to float (B, O)."""
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Map `NAME.ids` (B, T) and `NAME.length` (B,) to the pooled states, float (B, F)."""
         ids_BT, length_B = (inputs[tensor] for tensor in self.inputs[0].tensors)
         x_BTD = self.embedding(ids_BT)
         for layer in self.recurrences:
             x_BTD = layer(self.dropout(x_BTD), length_B)
         pooled_BD = pool_states(self.pool, x_BTD, length_B, self.bidirectional)
-        return self.output(self.dropout(pooled_BD))  # type: ignore[no-any-return]
+        return self.dropout(pooled_BD)  # type: ignore[no-any-return]

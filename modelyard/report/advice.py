@@ -31,7 +31,7 @@ _WIDE = 0.1
 _APART = 0.15
 """Difference of precision and recall from which on a threshold is worth choosing."""
 _LEAKING_COLUMNS = {"label_copy", "label_predictor"}
-_LEAKING_ROWS = {"duplicates_across_splits", "group_leakage", "time_leakage"}
+_LEAKING_ROWS = {"duplicates_across_splits", "group_leakage", "time_leakage", "unlabelled_held_out"}
 _LEAK = 0.01
 """Share of the held-out rows from which on leaking rows come first."""
 

@@ -15,7 +15,19 @@ from modelyard.spec.parse import parse
 from modelyard.spec.places import Places
 from modelyard.spec.settings import Choice, Of, Settings
 
-__all__ = ["DataSpec", "EarlyStopping", "EvaluateSpec", "Spec", "SplitSpec", "ThresholdSpec", "TrainSpec"]
+__all__ = [
+    "CheckpointSpec",
+    "DataSpec",
+    "DivergenceSpec",
+    "EarlyStopping",
+    "EvaluateSpec",
+    "MemorySpec",
+    "PretrainedSpec",
+    "Spec",
+    "SplitSpec",
+    "ThresholdSpec",
+    "TrainSpec",
+]
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -51,7 +63,10 @@ class DataSpec(Settings):
     """Column → modality with its settings; a column without a modality has it inferred. Unsaid: every usable column
     that is not a target."""
     targets: Annotated[dict[str, Choice[Any] | None] | None, Of("modality")] = None
-    """Column → modality of what is to be predicted."""
+    """Column → modality of what is to be predicted; `{}` for a task that learns from the inputs alone."""
+    unlabelled: Any = None
+    """Further rows for training whose targets are unknown: a file, glob, folder, URL or `catalog:NAME`, read like
+    `source`. Only `train.semi_supervised` learns from them."""
     ignore: list[str] = []
     """Columns to leave out when inputs are inferred."""
     limit: Annotated[int, Field(gt=0)] | None = None
@@ -72,7 +87,7 @@ class DataSpec(Settings):
     licence: str = ""
     """Under which licence it may be used, for the evidence and the model card."""
 
-    @field_serializer("source")
+    @field_serializer("source", "unlabelled")
     def _describe_source(self, source: Any) -> Any:
         if source is None or isinstance(source, str):
             return source
@@ -94,6 +109,61 @@ class EarlyStopping(Settings):
     """Smallest change that counts as an improvement."""
 
 
+class CheckpointSpec(Settings):
+    """When a training is saved so that it can be continued. Whatever is set, it is saved when it is asked to stop."""
+
+    minutes: Annotated[float, Field(gt=0)] | None = 1.0
+    """Save when so many minutes have passed since the last time; None: not by time."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Save after every so many optimizer steps; None: not by steps."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Save at the end of every so many epochs; None: only at the end of the last one."""
+    keep: Annotated[int, Field(ge=1)] = 2
+    """How many checkpoints are kept, the newest ones; the best weights are kept besides."""
+
+
+class DivergenceSpec(Settings):
+    """What to do when the loss leaves all bounds."""
+
+    not_finite: Literal["stop", "skip"] = "stop"
+    """A loss or gradient that is infinite or not a number: `stop` names the step and its rows; `skip` goes back to the
+    last checkpoint and takes the same way without that batch."""
+    spike: Literal["note", "stop", "skip"] = "note"
+    """A loss far above the usual: `note` says so and goes on."""
+    factor: Annotated[float, Field(gt=1)] = 10.0
+    """A spike is a loss above this many times the median of the last 64 steps."""
+    most: Annotated[int, Field(ge=1)] = 10
+    """Batches that may be skipped in one training; one more stops it."""
+
+
+class MemorySpec(Settings):
+    """What may cost time to save memory in training (docs/memory.md has the measured effects)."""
+
+    activation_checkpointing: bool = False
+    """Forget what a block computed on the way forward and compute it again on the way back (Chen et al. 2016)."""
+    fused_backward: bool = False
+    """Step each parameter as soon as its gradient is there and free the gradient at once; not with `gradient_clip` or
+    `accumulate`, which need all gradients together (Lv et al. 2023)."""
+    optimizer_bits: Literal[32, 8] = 32
+    """Bits of each number in the optimizer's state; 8 for `adam`, `adamw` and `sgd` (Dettmers et al. 2022)."""
+    offload: Literal["none", "optimizer"] = "none"
+    """`optimizer`: keep the optimizer's state in the computer's memory and step there; for weights on an
+    accelerator."""
+
+
+class PretrainedSpec(Settings):
+    """Which bundle the weights begin from, and how they are let go."""
+
+    bundle: str
+    """Folder of a bundle whose model has the same family and inputs; its head may differ."""
+    freeze: bool = False
+    """Train only the new head."""
+    unfreeze_every: Annotated[int, Field(ge=1)] | None = None
+    """Free one more block, from the last to the first, after every so many epochs (Howard and Ruder 2018)."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor of the learning rate from one block to the one before it."""
+
+
 class TrainSpec(Settings):
     """How the model is trained."""
 
@@ -101,8 +171,11 @@ class TrainSpec(Settings):
     """Passes over the training rows."""
     max_steps: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many optimizer steps, even within an epoch; None: no limit."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    """Rows an optimizer step learns from."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 128
+    """Rows an optimizer step learns from. `auto`: `global_batch_size`, cut into the largest pieces that memory can
+    hold."""
+    global_batch_size: Annotated[int, Field(ge=1)] = 256
+    """Rows an optimizer step learns from when `batch_size` is `auto`."""
     sampler: Annotated[Choice[Any] | None, Of("sampler")] = None
     """Which training rows come in an epoch and how often; `shuffled` (every row once) when unsaid."""
     accumulate: Annotated[int, Field(ge=1)] = 1
@@ -128,6 +201,10 @@ class TrainSpec(Settings):
     """Largest norm of all gradients together; None: no clipping."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept."""
+    semi_supervised: Annotated[Choice[Any] | None, Of("semi_supervised")] = None
+    """How rows without a target are learned from: `pseudo_label`, `fixmatch`; None: they are left out."""
+    pretrained: PretrainedSpec | None = None
+    """Begin from the weights of a bundle; None: from random ones."""
     mixup: Annotated[float, Field(gt=0)] | None = None
     """Alpha of mixup for image inputs (Zhang et al. 2017); None: off."""
     cutmix: Annotated[float, Field(gt=0)] | None = None
@@ -136,15 +213,30 @@ class TrainSpec(Settings):
     """Share of the batches that are mixed."""
     early_stopping: EarlyStopping | None = None
     """When to stop early; None: run all epochs and keep the last weights."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the large products in training; weights and evaluation stay float32. `auto`: bfloat16 where this
-    machine multiplies it natively and the family gains by it."""
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    """When the training is saved."""
+    divergence: DivergenceSpec = DivergenceSpec()
+    """What to do when the loss leaves all bounds."""
+    precision: Literal["auto", "float32", "bfloat16", "float8"] = "auto"
+    """Arithmetic of the large products in training; weights and evaluation stay float32. `auto`: what was measured to
+    be the fastest for this model on this machine. `float8`: on accelerators that have it."""
+    compile: bool | Literal["auto"] = "auto"
+    """Whether the model is compiled by `torch.compile`; `auto`: where it was measured to pay."""
+    memory: MemorySpec = MemorySpec()
+    """What may cost time to save memory."""
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Threads that make batches ready ahead of time; 0: none. The batches are the same."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, …; `auto`: the first accelerator, else the CPU."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads; all cores when unsaid."""
     observers: Annotated[list[Choice[Any]], Of("observer")] = []
     """Others that are told of every event: `tensorboard`, `mlflow`."""
+
+    @property
+    def step_rows(self) -> int:
+        """Rows an optimizer step learns from."""
+        return self.global_batch_size if self.batch_size == "auto" else self.batch_size
 
 
 class ThresholdSpec(Settings):

@@ -1,6 +1,6 @@
 """What every task does: forward(model, batch) → loss and output; decode(output) → answers in the user's words.
 
-Legend: B batch, O outputs, n rows, L labels.
+Legend: B batch, O outputs, A numbers of an answer, n rows, L labels, T targets or parts.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from modelyard.core.errors import BundleError, UsageError
 from modelyard.data.batch import Batch
 from modelyard.data.modalities.base import Modality
+from modelyard.models.base import Family
 from modelyard.spec.settings import Settings
 
-__all__ = ["Outcome", "Task"]
+__all__ = ["Errors", "Outcome", "Task"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ class Outcome:
         return len(self.target)
 
 
+@dataclass(frozen=True)
+class Errors(Outcome):
+    """The outcome of a task that learns from inputs alone: how far off n rows are, in each of T parts.
+
+    `score` and `answer` are the errors, float64 (n, T); `target` is what they should be, 0; `labels` names the parts.
+    """
+
+    trivial: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    """Errors of the trivial answer on the same rows, (n, T)."""
+
+
 class Task(ABC):
     """One kind of learning problem. Subclasses are listed in `tasks/table.py`."""
 
@@ -59,6 +71,12 @@ class Task(ABC):
     """What a reader of plain probabilities must know; empty: nothing."""
     calibrates: ClassVar[bool] = False
     """Whether outputs are logits: divided by a number, they give the same answers with other probabilities."""
+    from_inputs: ClassVar[bool] = False
+    """Whether it makes its own targets out of the inputs; `data.targets` is then empty."""
+    whole_batches: ClassVar[bool] = False
+    """Whether what a row is learned towards depends on the rows it shares a batch with: no batch is cut into pieces."""
+    inputs: tuple[Modality, ...] = ()
+    """The fitted inputs, for tasks whose answers speak of them."""
     temperature: float | None = None
     """The number that makes logits into calibrated probabilities, chosen after training (Guo et al. 2017); None: it was
     not. Plain outcomes and answers do not use it."""
@@ -76,6 +94,35 @@ class Task(ABC):
     @abstractmethod
     def output_size(self) -> int:
         """O: how many outputs a row needs from the model."""
+
+    @property
+    def answer_size(self) -> int:
+        """A: how many numbers `answer` gives a row."""
+        return self.output_size
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what has an error of its own, where the task learns from inputs alone."""
+        return ()
+
+    def equip(self, model: Family) -> None:
+        """Put a head of the task's own at `model.output`, where a linear layer will not do; weights are drawn from
+        torch's global generator as it stands. Called once for every new model, before weights are loaded.
+
+        Raises:
+            SpecError: The task cannot learn with this family or these inputs.
+        """
+
+    def pose(self, batch: Batch) -> Batch:
+        """Hide or vary parts of a whole batch, and make targets of what was there: a function of `batch.draw`.
+
+        Done before a batch is cut into pieces, so that the pieces learn what the whole would have learned.
+        """
+        return batch
+
+    def answer(self, model: Family, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return what `decode` reads of rows that are to be answered, float (B, A)."""
+        return model(inputs)  # type: ignore[no-any-return]
 
     def prepare(self, targets: Mapping[str, npt.NDArray[Any]]) -> None:
         """Look once at the training split's encoded targets (by column), for class weights and the output's bias."""
@@ -109,7 +156,7 @@ class Task(ABC):
             `output`: (B, O), the model's output.
 
         Raises:
-            DataError: No row of the batch has a target.
+            NoTargets: No row of the batch has a target.
         """
         output = model(batch.inputs)
         loss, weight = self.loss(output, batch)
@@ -128,7 +175,7 @@ class Task(ABC):
 
     @abstractmethod
     def decode(self, output: npt.NDArray[np.float32]) -> dict[str, list[Any]]:
-        """Turn raw outputs (n, O) into answer columns, each of n plain values.
+        """Turn what `answer` gave, (n, A), into answer columns, each of n plain values.
 
         Classification of `stars`: `{"stars": […], "probability": […], "probabilities": [{label: p}, …]}`.
         """

@@ -10,5 +10,9 @@ TASKS = Table(
         "classification": "modelyard.tasks.classification:Classification",
         "multilabel": "modelyard.tasks.multilabel:Multilabel",
         "regression": "modelyard.tasks.regression:Regression",
+        "autoencoding": "modelyard.tasks.autoencoding:Autoencoding",
+        "masked_values": "modelyard.tasks.masked_values:MaskedValues",
+        "masked_patches": "modelyard.tasks.masked_patches:MaskedPatches",
+        "contrastive": "modelyard.tasks.contrastive:Contrastive",
     },
 )

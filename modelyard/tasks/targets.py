@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from modelyard.core.errors import DataError, Problem, SpecError
+from modelyard.core.errors import DataError, NoTargets, Problem, SpecError
 from modelyard.data.batch import Batch
 from modelyard.data.modalities.base import Modality
 
@@ -88,14 +88,15 @@ def constant(values: npt.NDArray[Any], device: torch.device, known: Tensor | Non
 def weighted_mean(terms: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return (Σ loss·weight / Σ weight, Σ weight) over pairs of float32 tensors of one shape.
 
-    Where a weight is 0 the loss plays no part. On an accelerator this waits once for the sum of weights.
+    Where a weight is 0 the loss plays no part. On an accelerator, where looking at the sum of weights would mean
+    waiting for it, a mean over nothing is NaN instead of an error.
 
     Raises:
-        DataError: All weights are 0: no row has a target.
+        NoTargets: All weights are 0: no row has a target.
     """
     weight = torch.stack([weights.sum() for _, weights in terms]).sum()
-    if not bool(weight > 0):
-        raise DataError(
+    if weight.device.type == "cpu" and not bool(weight > 0):
+        raise NoTargets(
             "no targets: every row of this batch lacks its target, so there is nothing to learn from it; "
             "drop rows without a target, or use larger batches"
         )

@@ -100,6 +100,28 @@ class TrainingDisplay(_Display):
         )
         self._bar.update(self._task, description="epoch 1", total=event["batches"], completed=0)
 
+    def _on_continued(self, event: dict[str, Any]) -> None:
+        within = f", batch {event['batch']}" if event["batch"] else ""
+        self._say(f"[bold]continued[/] after {event['epoch']} epochs{within} ({event['step']:,} steps)")
+
+    def _on_passed_over(self, event: dict[str, Any]) -> None:
+        self._say(f"          [yellow]checkpoint passed over: {escape(event['message'])}[/]")
+
+    def _on_no_targets(self, event: dict[str, Any]) -> None:
+        self._say(f"          [yellow]step {event['step']:,}: {escape(event['message'])}[/]")
+
+    def _on_spike(self, event: dict[str, Any]) -> None:
+        self._say(
+            f"          [yellow]the loss of step {event['step']:,} is {event['loss']:.4g}, the usual one "
+            f"{event['usual']:.4g}; rows: {escape('; '.join(event['rows'][:3]))} …[/]"
+        )
+
+    def _on_skipped(self, event: dict[str, Any]) -> None:
+        self._say(f"          [yellow]batch left out: {escape(event['message'])}[/]")
+
+    def _on_went_back(self, event: dict[str, Any]) -> None:
+        self._say(f"          [yellow]back from step {event['from_step']:,} to step {event['to_step']:,}[/]")
+
     def _on_progress(self, event: dict[str, Any]) -> None:
         if not self._live or event["time"] - self._shown < 0.1:
             return

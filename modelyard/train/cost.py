@@ -18,9 +18,9 @@ from modelyard.core.records import Record
 from modelyard.data.batch import Batch
 from modelyard.data.loader import Loader
 from modelyard.tasks.base import Task
-from modelyard.train.loop import Setup
+from modelyard.train.step import Setup
 
-__all__ = ["Cost", "Flops", "count_flops", "measure_cost", "peak_memory"]
+__all__ = ["Cost", "Flops", "count_flops", "flop_counter", "measure_cost", "peak_memory"]
 
 _BATCHES = 4
 """Batches that are looked at when rows differ in length."""
@@ -121,11 +121,11 @@ def count_flops(task: Task, model: nn.Module, batches: Iterable[Batch], device: 
         for batch in batches:
             batch = batch.to(device)
             with torch.enable_grad():
-                with _counter() as counted:
+                with flop_counter() as counted:
                     loss = task.forward(model, batch)["loss"]
                 forward += counted.get_total_flops()
                 if loss.requires_grad:
-                    with _counter() as counted:
+                    with flop_counter() as counted:
                         torch.autograd.grad(loss, parameters, allow_unused=True)
                     backward += counted.get_total_flops()
             rows += len(batch)
@@ -150,7 +150,8 @@ def _batches(loader: Loader) -> Iterator[Batch]:
 Shape = Sequence[int]
 
 
-def _counter() -> FlopCounterMode:
+def flop_counter() -> FlopCounterMode:
+    """Return torch's counter of dispatched operations, with formulas added for the fused kernels it has none for."""
     return FlopCounterMode(display=False, custom_mapping=_FORMULAS)
 
 

@@ -110,7 +110,7 @@ def cross_validate(
     for fold in range(folds):
         began = time.monotonic()
         held_out, others = np.flatnonzero(fold_of_row == fold), np.flatnonzero(fold_of_row != fold)
-        quiet = announcing(log, f"cross-validation, fold {fold + 1} of {folds}", spec.train.batch_size)
+        quiet = announcing(log, f"cross-validation, fold {fold + 1} of {folds}", spec.train.step_rows)
         trained = train_again(spec, prepared, others, quiet, epochs=epochs, watched=False)
         collected = trained.answer(store.subset(held_out), prepared.fitted, spec.train.evaluation_batch_size)
         output[held_out] = collected.output()

@@ -13,11 +13,12 @@ import numpy as np
 from torch import nn
 
 from modelyard.core.errors import ModelyardError
-from modelyard.core.registry import table
-from modelyard.train.loop import Setup, train_step
+from modelyard.train.memory_settings import make_optimizer
 from modelyard.train.records import RateSearch
 from modelyard.train.schedules import Constant
 from modelyard.train.state import State
+from modelyard.train.step import Setup, train_step
+from modelyard.train.watch import Watch
 
 __all__ = ["find_rate"]
 
@@ -38,12 +39,8 @@ def find_rate(setup: Setup, model: nn.Module, low: float = 1e-6, high: float = 1
         ModelyardError: The loss was not finite from the start.
     """
     trial = copy.deepcopy(model)
-    choice = setup.settings.optimizer
-    assert choice is not None
-    optimizer = (
-        table("optimizer").find(choice.name).make(trial, 1.0, setup.settings.weight_decay or 0.0, choice.settings)
-    )
-    state = State(trial, optimizer, Constant(Constant.Settings(), steps, steps))
+    optimizer = make_optimizer(setup.settings.model_copy(update={"learning_rate": 1.0}), trial)
+    state = State(trial, optimizer, Constant(Constant.Settings(), steps, steps), Watch(setup.settings.divergence))
     rates, losses = [], []
     smooth, best, epoch = 0.0, math.inf, 0
     batches = iter(setup.train.epoch(epoch))
@@ -56,7 +53,7 @@ def find_rate(setup: Setup, model: nn.Module, low: float = 1e-6, high: float = 1
             epoch += 1
             batches = iter(setup.train.epoch(epoch))
             batch = next(batches)
-        loss, _, _ = train_step(setup, state, batch.to(setup.device))
+        loss = train_step(setup, state, batch.to(setup.device)).total
         state.step += 1
         smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * float(loss)
         corrected = smooth / (1 - _SMOOTHING ** (step + 1))

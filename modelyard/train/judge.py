@@ -95,7 +95,7 @@ def _answer(spec: Spec, prepared: Prepared, task: Task, model: Family, split: st
     loader = Loader(prepared.splits[split], prepared.fitted, spec.train.evaluation_batch_size, spec.seed, False)
     collected = collect(task, model, loader, device)
     output, targets, ids = collected.output(), collected.targets(), collected.ids()
-    present = rows_with_targets(targets)
+    present = rows_with_targets(targets, len(output))
     return _Answered(
         split,
         output[present],

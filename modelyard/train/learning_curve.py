@@ -82,7 +82,7 @@ def learning_curve(
     for share in sorted(set(shares)):
         started = time.monotonic()
         rows = choose_shares(units, share)
-        quiet = announcing(log, f"learning curve, {share:.3g} of the rows", spec.train.batch_size)
+        quiet = announcing(log, f"learning curve, {share:.3g} of the rows", spec.train.step_rows)
         trained = train_again(spec, prepared, rows, quiet, watched=True)
         took = time.monotonic() - started
         outcome = trained.answer(

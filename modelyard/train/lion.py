@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from modelyard.spec.settings import Settings
+from modelyard.train.eager import eager
 from modelyard.train.optimizers import OptimizerEntry, Share, parameter_groups
 
 __all__ = ["Lion", "LionOptimizer"]
@@ -60,4 +61,4 @@ class Lion(OptimizerEntry):
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
         groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return LionOptimizer(groups, settings.betas)
+        return eager(LionOptimizer)(groups, settings.betas)

@@ -1,122 +1,204 @@
-"""The training loop: forward, loss, backward, step. It knows neither modality nor family nor task."""
+"""The training loop: epochs of steps, until they are done or something ends them. It knows neither modality nor family
+nor task, and it loses nothing: between any two steps its state can be saved, and taken up again bit for bit.
+"""
 
 from __future__ import annotations
 
-import math
 import time
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from modelyard.core.errors import ModelyardError
+from modelyard.core.errors import NoTargets, Stopped
 from modelyard.core.events import EventLog
-from modelyard.core.randomness import derive
 from modelyard.data.batch import Batch
-from modelyard.data.loader import Loader
 from modelyard.evaluate.assess import measure
-from modelyard.evaluate.outputs import Collected, collect
-from modelyard.spec.spec import TrainSpec
-from modelyard.tasks.base import Task
+from modelyard.evaluate.outputs import collect
+from modelyard.train.checkpoints import Snapshot
+from modelyard.train.divergence import Divergence
+from modelyard.train.keeper import Keeper
+from modelyard.train.out_of_memory import explain_out_of_memory, is_out_of_memory
+from modelyard.train.pretrained import thaw
 from modelyard.train.records import EpochRecord
-from modelyard.train.state import State
+from modelyard.train.state import State, UnderWay
+from modelyard.train.step import Setup, train_step
+from modelyard.train.stopping import Stopping
 
-__all__ = ["Setup", "fit", "train_step", "validate"]
+__all__ = ["fit", "set_rate", "validate"]
 
 _MEASURED = 1_000_000
 """Training metrics of an epoch come from at most this many of its rows: every batch, or every second, third … one. The
 loss comes from all."""
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What stays the same from the first step to the last."""
-
-    task: Task
-    train: Loader
-    validation: Loader | None
-    settings: TrainSpec
-    seed: int
-    device: torch.device
-    precision: str
-    """`float32` or `bfloat16`, resolved."""
-
-    def arithmetic(self) -> AbstractContextManager[object]:
-        """Return the context in which the forward pass of training runs."""
-        if self.precision == "bfloat16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
-
-def fit(setup: Setup, state: State, log: EventLog) -> str | None:
+def fit(
+    setup: Setup,
+    state: State,
+    log: EventLog,
+    begin: Callable[[], Snapshot],
+    keeper: Keeper | None = None,
+    stopping: Stopping | None = None,
+) -> str | None:
     """Train until the epochs are done or early stopping ends it; `state` is moved along in place.
+
+    Args:
+        setup: What stays the same.
+        state: Where the training stands: at its beginning, or where it was saved.
+        log: Told of epochs, progress, saves and trouble.
+        begin: Returns the state before the first step, to go back to when there is no checkpoint.
+        keeper: Saves the state; None: nobody does.
+        stopping: Asked after every step; None: nobody asks.
 
     Returns:
         Why training ended early, or None.
 
     Raises:
-        ModelyardError: The loss is no longer a finite number; says at which epoch and what helps.
+        DivergedError: The loss or a gradient left all bounds and `train.divergence` says stop; names step and rows.
+        Stopped: It was asked to stop; the state is saved where there is a keeper.
     """
-    settings = setup.settings
-    while state.epoch < settings.epochs:
-        record = _epoch(setup, state, log)
-        state.history.append(record)
-        log("epoch", **record.as_dict())
-        state.schedule.observe(record.validation.get("loss", record.train["loss"]))
+    return _Fit(setup, state, log, begin, keeper, stopping or Stopping()).run()
+
+
+class _Fit:
+    """One training under way."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        state: State,
+        log: EventLog,
+        begin: Callable[[], Snapshot],
+        keeper: Keeper | None,
+        stopping: Stopping,
+    ) -> None:
+        self.setup = setup
+        self.state = state
+        self.log = log
+        self.keeper = keeper
+        self.stopping = stopping
+        self.divergence = Divergence(setup, state, log, begin if keeper is None else lambda: keeper.newest() or begin())
+
+    def run(self) -> str | None:
+        state, keeper = self.state, self.keeper
+        self._began = time.monotonic() - state.seconds
+        with self.stopping.held():
+            ended = self._ended()
+            while ended is None and state.epoch < self.setup.settings.epochs:
+                record = self._epoch()
+                if record is None:  # the state went back; so does the epoch
+                    continue
+                self.log("epoch", **record.as_dict())
+                if keeper is not None and keeper.due(state, epoch_ended=True):
+                    keeper.save(state)
+                self._stop_if_asked()
+                ended = self._ended()
+            if keeper is not None:
+                keeper.now(state)
+            if self.stopping.reason:
+                raise Stopped(self.stopping.reason)
+        return ended
+
+    def _ended(self) -> str | None:
+        """Say why no further epoch comes although some are left; None when nothing speaks against one."""
+        state, settings = self.state, self.setup.settings
         if settings.max_steps is not None and state.step >= settings.max_steps:
             return f"max_steps ({settings.max_steps}) reached in epoch {state.epoch}"
         best, stopping = state.best, settings.early_stopping
         if best is not None and stopping is not None and best.waited > stopping.patience:
             return f"{best.metric} has not improved since epoch {best.epoch}"
-    return None
+        return None
 
+    def _epoch(self) -> EpochRecord | None:
+        """Take the rest of an epoch's steps and measure it. None: the loss left all bounds and the state went back."""
+        setup, state, keeper = self.setup, self.state, self.keeper
+        loader, under_way = setup.train, state.under_way
+        started = time.perf_counter() - under_way.seconds
+        state.model.train()
+        if setup.settings.pretrained is not None:
+            thaw(state.model, setup.settings.pretrained, state.epoch)
+            if state.fused is not None:
+                state.fused.attach()
+        every = -(-loader.rows // _MEASURED)
+        for batch in loader.epoch(state.epoch, under_way.batch):
+            rate = set_rate(state)
+            if not self._step(batch.to(setup.device), measured=under_way.batch % every == 0):
+                return None
+            under_way.seconds = time.perf_counter() - started
+            state.seconds = time.monotonic() - self._began
+            self.log("progress", epoch=state.epoch + 1, batch=under_way.batch, batches=len(loader), rate=rate)
+            if keeper is not None and keeper.due(state):
+                if not self.divergence.in_bounds():
+                    return None
+                keeper.save(state)
+            self._stop_if_asked()
+            if state.step == setup.settings.max_steps:
+                break
+        return self._close_epoch() if self.divergence.in_bounds() else None
 
-def _epoch(setup: Setup, state: State, log: EventLog) -> EpochRecord:
-    task, loader, settings = setup.task, setup.train, setup.settings
-    started = time.perf_counter()
-    state.model.train()
-    losses, seen = _Mean(), Collected()
-    rows = 0
-    every = -(-loader.rows // _MEASURED)
-    for number, batch in enumerate(loader.epoch(state.epoch)):
-        rate = _set_rate(state)
-        batch = batch.to(setup.device)
-        loss, weight, output = train_step(setup, state, batch)
-        losses.add(loss, weight)
-        if batch.mix is None and number % every == 0:
-            seen.add(output, batch)
-        rows += len(batch)
+    def _step(self, batch: Batch, measured: bool) -> bool:
+        """Take one step, or leave its batch out; false when the loss left all bounds and the state went back."""
+        state, under_way = self.state, self.state.under_way
+        self.divergence.before(batch)
+        state.note(batch)
+        if state.step not in state.skipped:
+            try:
+                taken = train_step(self.setup, state, batch)
+            except (RuntimeError, MemoryError) as error:
+                if is_out_of_memory(error):
+                    kept = () if state.average is None else (state.average.model,)
+                    settings = self.setup.settings
+                    raise explain_out_of_memory(error, settings, state.model, state.optimizer, batch, kept) from error
+                raise
+            except NoTargets as error:
+                state.without_targets += 1
+                self.log("no_targets", step=state.step + 1, rows=len(batch), message=str(error))
+            else:
+                under_way.loss.add(taken.loss, taken.weight)
+                if measured and batch.mix is None:
+                    under_way.seen.add(taken.output, batch)
+                state.watch.add(state.step, taken.total)
+        under_way.rows += len(batch)
+        under_way.batch += 1
         state.step += 1
-        log("progress", epoch=state.epoch + 1, batch=-(-rows // settings.batch_size), batches=len(loader), rate=rate)
-        if state.step == settings.max_steps:
-            break
-    mean = losses.value()
-    seconds = time.perf_counter() - started
-    if not math.isfinite(mean):
-        raise ModelyardError(
-            f"training diverged: the loss of epoch {state.epoch + 1} is {mean}. No bundle was written. A smaller "
-            f"train.learning_rate (now {rate:g}), train.gradient_clip=1 or train.warmup=0.1 usually helps; "
-            "also look for extreme numbers in the inputs."
+        return self.divergence.after(batch)
+
+    def _close_epoch(self) -> EpochRecord:
+        """Measure an epoch whose steps are all taken, and begin the next one."""
+        setup, state = self.setup, self.state
+        task, under_way = setup.task, state.under_way
+        train = {"loss": under_way.loss.value()}
+        if len(under_way.seen):
+            train.update(measure(task, under_way.seen.outcome(task), task.metrics))
+        validation = {} if setup.validation is None else validate(setup, state.kept)
+        state.epoch += 1
+        state.seconds = time.monotonic() - self._began
+        state.under_way = UnderWay()
+        guessed = under_way.guesses.record(getattr(task, "labels", ())) if setup.semi_supervised is not None else None
+        improved = False
+        if state.best is not None:
+            improved = state.best.consider({**train, **validation}[state.best.metric], state.epoch, state.kept)
+        record = EpochRecord(
+            epoch=state.epoch,
+            step=state.step,
+            learning_rate=state.optimizer.param_groups[-1]["initial_lr"] * state.schedule(max(0, state.step - 1)),
+            train=train,
+            validation=validation,
+            seconds=under_way.seconds,
+            rows_per_second=under_way.rows / max(under_way.seconds, 1e-9),
+            best=improved,
+            unlabelled=guessed.as_dict() if guessed is not None else {},
         )
-    train = {"loss": mean}
-    if len(seen):
-        train.update(measure(task, seen.outcome(task), task.metrics))
-    validation = {} if setup.validation is None else validate(setup, state.kept)
-    state.epoch += 1
-    improved = False
-    if state.best is not None:
-        improved = state.best.consider({**train, **validation}[state.best.metric], state.epoch, state.kept)
-    return EpochRecord(
-        epoch=state.epoch,
-        step=state.step,
-        learning_rate=rate,
-        train=train,
-        validation=validation,
-        seconds=seconds,
-        rows_per_second=rows / seconds,
-        best=improved,
-    )
+        state.history.append(record)
+        state.schedule.observe(validation.get("loss", train["loss"]))
+        return record
+
+    def _stop_if_asked(self) -> None:
+        reason = self.stopping.reason
+        if not reason:
+            return
+        if self.keeper is not None and self.divergence.in_bounds():  # otherwise it went back to what is saved already
+            self.keeper.now(self.state)
+        raise Stopped(reason)
 
 
 def validate(setup: Setup, model: nn.Module) -> dict[str, float]:
@@ -127,92 +209,10 @@ def validate(setup: Setup, model: nn.Module) -> dict[str, float]:
     return {"loss": collected.loss, **measure(setup.task, outcome, setup.task.metrics)}
 
 
-def _set_rate(state: State) -> float:
+def set_rate(state: State) -> float:
+    """Set the learning rates for the coming step; return that of the last group."""
     factor = state.schedule(state.step)
     rate = 0.0
     for group in state.optimizer.param_groups:
         group["lr"] = rate = group["initial_lr"] * factor
     return rate
-
-
-def train_step(setup: Setup, state: State, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Take one optimizer step on a batch, in `accumulate` pieces.
-
-    Returns:
-        The batch's mean loss (scalar), its denominator (scalar), and the outputs (B, O), none with a gradient.
-    """
-    settings, model = setup.settings, state.model
-    _seed_dropout(setup, state.step)
-    if settings.accumulate == 1:
-        with setup.arithmetic():
-            out = setup.task.forward(model, batch)
-        out["loss"].backward()  # type: ignore[no-untyped-call]
-        loss, weight, output = out["loss"].detach(), out["weight"], out["output"].detach()
-    else:
-        loss, weight, output = _accumulate(setup, model, batch)
-    _regularise(settings, model)
-    if settings.gradient_clip is not None:
-        nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-    state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
-    if state.average is not None:
-        state.average.update(state.step)
-    return loss, weight, output
-
-
-def _seed_dropout(setup: Setup, step: int) -> None:
-    """Dropout draws from torch's generators; seeding them by the step makes it a function of (seed, step).
-
-    Not `torch.manual_seed`: it formats three stack traces a call for accelerators that are not there.
-    """
-    key = derive(setup.seed, "dropout", step)
-    torch.default_generator.manual_seed(key)
-    if setup.device.type == "cuda":
-        torch.cuda.manual_seed(key)
-
-
-def _accumulate(setup: Setup, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Gather the gradient of a batch piece by piece; it equals the gradient of the batch in one piece."""
-    losses, weights, outputs = [], [], []
-    for piece in batch.pieces(setup.settings.accumulate):
-        with setup.arithmetic():
-            out = setup.task.forward(model, piece)
-        # Weighted by its number of targets, a piece adds exactly its share of the whole batch's mean.
-        (out["loss"] * out["weight"]).backward()  # type: ignore[no-untyped-call]
-        losses.append(out["loss"].detach() * out["weight"])
-        weights.append(out["weight"])
-        outputs.append(out["output"].detach())
-    weight = torch.stack(weights).sum()
-    torch._foreach_div_([parameter.grad for parameter in model.parameters() if parameter.grad is not None], weight)
-    return torch.stack(losses).sum() / weight, weight, torch.cat(outputs)
-
-
-@torch.no_grad()
-def _regularise(settings: TrainSpec, model: nn.Module) -> None:
-    """Add the gradients of the L1 and L2 penalties, on matrices and kernels."""
-    if not (settings.l1 or settings.l2):
-        return
-    for parameter in model.parameters():
-        if parameter.grad is not None and parameter.ndim >= 2:
-            if settings.l1:
-                parameter.grad.add_(parameter.sign(), alpha=settings.l1)
-            if settings.l2:
-                parameter.grad.add_(parameter, alpha=settings.l2)
-
-
-class _Mean:
-    """A running weighted mean that stays on the device until it is asked for."""
-
-    def __init__(self) -> None:
-        self._sum: Tensor | None = None
-        self._weight: Tensor | None = None
-
-    def add(self, mean: Tensor, weight: Tensor) -> None:
-        weighted = mean * weight
-        self._sum = weighted if self._sum is None else self._sum + weighted
-        self._weight = weight if self._weight is None else self._weight + weight
-
-    def value(self) -> float:
-        if self._sum is None or self._weight is None:
-            return math.nan
-        return float(self._sum.double() / self._weight.double())

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modelyard.spec.settings import Settings
+from modelyard.train.eager import eager
 from modelyard.train.optimizers import OptimizerEntry, Share
 
 __all__ = ["Muon", "MuonOptimizer", "orthogonalise"]
@@ -123,4 +124,4 @@ class Muon(OptimizerEntry):
             {"params": [p for p in rest if p.ndim >= 2], "muon": False, "weight_decay": weight_decay},
             {"params": [p for p in rest if p.ndim < 2], "muon": False, "weight_decay": 0.0},
         ]
-        return MuonOptimizer([{**group, **base} for group in groups if group["params"]], settings)
+        return eager(MuonOptimizer)([{**group, **base} for group in groups if group["params"]], settings)

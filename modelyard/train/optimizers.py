@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from modelyard.spec.settings import Settings
+from modelyard.train.eager import eager
 
 __all__ = ["Adagrad", "Adam", "AdamW", "OptimizerEntry", "RmsProp", "Sgd", "parameter_groups"]
 
@@ -61,7 +62,7 @@ class Sgd(OptimizerEntry):
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
         groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return torch.optim.SGD(
+        return eager(torch.optim.SGD)(
             groups,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
@@ -88,7 +89,7 @@ class Adam(OptimizerEntry):
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
         groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return torch.optim.Adam(
+        return eager(torch.optim.Adam)(
             groups, betas=settings.betas, eps=settings.eps, amsgrad=settings.amsgrad, fused=_fused(model)
         )
 
@@ -103,7 +104,7 @@ class AdamW(OptimizerEntry):
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
         groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return torch.optim.AdamW(
+        return eager(torch.optim.AdamW)(
             groups, betas=settings.betas, eps=settings.eps, amsgrad=settings.amsgrad, fused=_fused(model)
         )
 
@@ -126,7 +127,7 @@ class RmsProp(OptimizerEntry):
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
         groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return torch.optim.RMSprop(
+        return eager(torch.optim.RMSprop)(
             groups, alpha=settings.alpha, momentum=settings.momentum, eps=settings.eps, centered=settings.centered
         )
 
@@ -145,7 +146,7 @@ class Adagrad(OptimizerEntry):
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
         groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return torch.optim.Adagrad(groups, lr_decay=settings.lr_decay, eps=settings.eps)
+        return eager(torch.optim.Adagrad)(groups, lr_decay=settings.lr_decay, eps=settings.eps)
 
 
 def _fused(model: nn.Module) -> bool:

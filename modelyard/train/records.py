@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modelyard.core.records import Record
 
@@ -28,6 +29,8 @@ class EpochRecord(Record):
     seconds: float
     """Time of training alone."""
     rows_per_second: float
+    unlabelled: dict[str, Any] = field(default_factory=dict)
+    """What was guessed of rows without a target (`semi_supervised.guesses`); empty where none are learned from."""
     best: bool = False
     """Whether this epoch's weights are the best so far."""
 
@@ -69,6 +72,14 @@ class TrainingRecord(Record):
     rate_search: RateSearch | None = None
     choices: dict[str, str] = field(default_factory=dict)
     """Setting → why it was chosen, for what the spec left open."""
+    samples: str = ""
+    """Digest over the ids of all rows trained on, in their order; equal for trainings that saw the same rows alike."""
+    skipped: list[int] = field(default_factory=list)
+    """Steps, counted from 1, whose batches were left out because the loss left all bounds there."""
+    without_targets: int = 0
+    """Batches in which no row had a target."""
+    continued: int = 0
+    """How often the training was interrupted and taken up again."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +99,5 @@ class RunRecord(Record):
     """Which split `metrics` belongs to."""
     message: str = ""
     """Why it stopped or failed."""
+    asked: str = ""
+    """Digest of the spec as it was asked for."""

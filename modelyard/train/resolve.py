@@ -28,7 +28,10 @@ def choose_task(spec: Spec, targets: Mapping[str, Choice[Any] | None], reasons: 
         return spec.task
     names = {choice.name for choice in targets.values() if choice is not None}
     tasks = table("task")
-    learnable = [task for task in tasks if {tasks.find(task).targets_of[0]} == names]
+    if not names:
+        from_inputs = ", ".join(task for task in tasks if tasks.find(task).from_inputs)
+        raise Spec.problem("task", f"there is no target to tell it from; tasks that need none: {from_inputs}")
+    learnable = [task for task in tasks if set(tasks.find(task).targets_of[:1]) == names]
     if not learnable:
         raise Spec.problem(
             "task", f"cannot be told from targets of {', '.join(sorted(names))}; say it: {', '.join(tasks)}"
@@ -50,9 +53,9 @@ def choose_family(spec: Spec, inputs: Sequence[Input], rows: int, reasons: dict[
 
 
 def choose_training(settings: TrainSpec, family: str, reasons: dict[str, str]) -> TrainSpec:
-    """Return the training settings with optimizer, rates, schedule, precision, device and threads filled in.
+    """Return the training settings with everything filled in that follows from rules.
 
-    `learning_rate: find` stays; the loop's caller runs the range test.
+    What has to be measured stays: `learning_rate: find`, `batch_size`, `precision` and `compile: auto`.
     """
     changes: dict[str, Any] = {}
     optimizer = settings.optimizer
@@ -75,19 +78,28 @@ def choose_training(settings: TrainSpec, family: str, reasons: dict[str, str]) -
         changes["device"] = str(device)
         reasons["train.device"] = "the first accelerator, else the CPU"
     if settings.precision == "auto":
-        changes["precision"], reasons["train.precision"] = _precision(device, family)
+        reason = _only_float32(device, family)
+        if reason:
+            changes["precision"], reasons["train.precision"] = "float32", reason
+    if settings.workers == "auto":
+        on_cpu = device.type == "cpu"
+        changes["workers"] = 0 if on_cpu else 2
+        reasons["train.workers"] = (
+            "the same cores make batches and compute" if on_cpu else "the accelerator never waits"
+        )
     if settings.threads is None:
         changes["threads"] = cores()
         reasons["train.threads"] = "all cores this process may use"
     return settings.model_copy(update=changes)
 
 
-def _precision(device: torch.device, family: str) -> tuple[str, str]:
+def _only_float32(device: torch.device, family: str) -> str:
+    """Say why nothing but float32 comes into question; empty when others do, and are to be measured."""
     if not multiplies_bfloat16(device.type):
-        return "float32", f"this {device.type} does not multiply bfloat16 natively"
+        return f"this {device.type} does not multiply bfloat16 natively"
     if not table("family").find(family).gains_by_bfloat16:
-        return "float32", f"family {family} has no products large enough to gain by bfloat16"
-    return "bfloat16", f"this {device.type} multiplies bfloat16 natively"
+        return f"family {family} has no products large enough to gain by bfloat16"
+    return ""
 
 
 def check_metrics(spec: Spec, task: Task, prepared: Prepared) -> None:
@@ -97,7 +109,7 @@ def check_metrics(spec: Spec, task: Task, prepared: Prepared) -> None:
         SpecError: Lists every metric that the task does not have, every column that the data does not have, and what
             needs rows that are not there.
     """
-    problems = []
+    problems = _check_from_inputs(spec, task)
     splits = prepared.splits
     settings = spec.evaluate
     if settings.threshold is not None:
@@ -132,3 +144,24 @@ def check_metrics(spec: Spec, task: Task, prepared: Prepared) -> None:
             problems.append(Problem("evaluate.require", message))
     if problems:
         raise SpecError(problems)
+
+
+def _check_from_inputs(spec: Spec, task: Task) -> list[Problem]:
+    """Return what has no meaning for a task that learns from inputs alone, or for one whose batches stay whole."""
+    settings, problems = spec.train, []
+    if task.from_inputs:
+        said = {
+            "train.mixup": settings.mixup is not None,
+            "train.cutmix": settings.cutmix is not None,
+            "train.semi_supervised": settings.semi_supervised is not None,
+            "evaluate.cross_validate": spec.evaluate.cross_validate is not None,
+        }
+        message = f"is about targets, and {task.name} learns from the inputs alone; leave it out"
+        problems += [Problem(place, message) for place, is_said in said.items() if is_said]
+    if task.whole_batches and settings.accumulate > 1:
+        message = f"cuts batches into pieces, and {task.name} tells a row from all others of its batch; set it to 1"
+        problems.append(Problem("train.accumulate", message))
+    if task.whole_batches and settings.batch_size == "auto":
+        message = f"may cut batches into pieces, and {task.name} tells a row from all others of its batch; say a number"
+        problems.append(Problem("train.batch_size", message))
+    return problems

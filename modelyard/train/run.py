@@ -6,8 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +14,40 @@ import numpy as np
 import torch
 
 import modelyard
-from modelyard.bundle.contents import make_task, to_files
+from modelyard.bundle.contents import to_files
 from modelyard.bundle.format import write_bundle
 from modelyard.core.device import environment, pick_device
 from modelyard.core.energy import EnergyMeter
-from modelyard.core.errors import GateError, ModelyardError, Stopped
+from modelyard.core.errors import GateError, ModelyardError, Stopped, StorageError
 from modelyard.core.events import EventLog, Observer
-from modelyard.core.files import copy_file, storage_errors, write_json, write_text
+from modelyard.core.files import copy_file
 from modelyard.core.registry import table
 from modelyard.data.prepare import Prepared, prepare
 from modelyard.data.records import DataRecord
 from modelyard.evaluate.baseline import fit_baseline
 from modelyard.evaluate.records import Evaluation
-from modelyard.models.build import build, count_parameters, settle
+from modelyard.models.build import count_parameters
 from modelyard.report.card import card
 from modelyard.report.report import render
 from modelyard.spec.spec import Spec
 from modelyard.tasks.base import Task
+from modelyard.train.checkpoints import Checkpoints
 from modelyard.train.cost import measure_cost
 from modelyard.train.cross_validate import cross_validate
-from modelyard.train.find_rate import find_rate
+from modelyard.train.folder import RunFolder, now
+from modelyard.train.job import Job, make_job
 from modelyard.train.judge import judge
+from modelyard.train.keeper import Keeper
 from modelyard.train.learning_curve import learning_curve
 from modelyard.train.loop import fit
-from modelyard.train.portions import assign_folds, find_units
+from modelyard.train.pretrained import Parent, adopt, inherited, open_parent
 from modelyard.train.recipes import open_spec
-from modelyard.train.records import RateSearch, RunRecord, TrainingRecord
-from modelyard.train.resolve import check_metrics, choose_family, choose_task, choose_training
-from modelyard.train.start import denormals_flushed, kept, set_up, start
+from modelyard.train.records import TrainingRecord
+from modelyard.train.runs import read_run
+from modelyard.train.snapshots import restore_snapshot, take_snapshot
+from modelyard.train.start import denormals_flushed, kept_model
 from modelyard.train.state import State
+from modelyard.train.stopping import Stopping, listening
 
 __all__ = ["Run", "train"]
 
@@ -80,13 +84,24 @@ class Run:
         }
 
 
-def train(spec: Spec | str | Path, runs: str | Path = "runs", observers: Sequence[Observer] = ()) -> Run:
-    """Carry out a spec.
+def train(
+    spec: Spec | str | Path,
+    runs: str | Path = "runs",
+    observers: Sequence[Observer] = (),
+    *,
+    new: bool = False,
+    resume: str | Path | None = None,
+    max_time: float | None = None,
+) -> Run:
+    """Carry out a spec, or go on with it: a run of the same spec that was interrupted is continued, bit for bit.
 
     Args:
-        spec: What is asked for: a spec, a YAML file's path, or a recipe's name.
+        spec: What is asked for: a spec, a YAML file's path, a recipe's name; or the folder of a run to continue.
         runs: Folder in which the run's own folder is made.
         observers: Called with every event (`core.events`); they cannot change the training.
+        new: Begin a new run even where one of this spec was interrupted.
+        resume: Folder of the run to continue, for data that was given from Python.
+        max_time: Seconds after which to save and stop, as if asked to.
 
     Returns:
         The finished run, with its bundle.
@@ -94,80 +109,87 @@ def train(spec: Spec | str | Path, runs: str | Path = "runs", observers: Sequenc
     Raises:
         SpecError: The spec does not fit the data, the task or itself; nothing was trained.
         DataError: The data is missing, empty or unreadable.
+        CheckpointError: The run to continue is of other data or another spec.
         GateError: The data gate refuses the data, and nothing was trained; or the test results miss `evaluate.require`,
             and the bundle was written all the same.
-        Stopped: Interrupted from the keyboard; no bundle was written.
-        StorageError: The disk is full or cannot be written to.
+        DivergedError: The loss left all bounds and `train.divergence` says stop.
+        Stopped: Asked to stop from the keyboard, by SIGTERM or by `max_time`; what was trained is saved.
+        StorageError: The disk is full or cannot be written to; what was saved before is kept.
     """
-    started = time.monotonic()
-    if not isinstance(spec, Spec):
-        spec = open_spec(spec)
-    path = _make_folder(Path(runs), spec.name)
-    named = _make_observers(spec, path)
-    record = RunRecord(spec.name, path, "running", _now(), 0.0, {}, "")
-    with EventLog(path / "events.jsonl", [*observers, *named]) as log, _cpu_settings(spec):
-        try:
-            write_json(path / "run.json", record)
-            run = _carry_out(spec, path, log)
-        except KeyboardInterrupt:
-            message = "interrupted from the keyboard"
-            _finish(record, path, "stopped", started, message)
-            log("stopped", message=message)
-            raise Stopped(
-                f"{message}; no bundle was written. What happened until then is in {path}/events.jsonl. "
-                "The prepared data is kept: the same command starts at once"
-            ) from None
-        except BaseException as error:
-            with contextlib.suppress(ModelyardError, OSError):  # the first error matters, not one about noting it
-                _finish(record, path, "failed", started, str(error))
-                log("failed", error=type(error).__name__, message=str(error))
-            raise
-        seconds = time.monotonic() - started
-        split = run.evaluations[-1].split if run.evaluations else ""
-        write_json(
-            path / "run.json", replace(record, status="finished", seconds=seconds, metrics=run.metrics, split=split)
-        )
-        log("finished", seconds=seconds, bundle=str(run.bundle), metrics=run.metrics)
+    folder, spec = _find_folder(spec, Path(runs), new, None if resume is None else Path(resume))
+    stopping = Stopping(max_time)
+    with folder.held(), listening(stopping), _cpu_settings(spec):
+        named = _make_observers(spec, folder.path)
+        with EventLog(folder.path / "events.jsonl", [*observers, *named]) as log:
+            run = _recorded(spec, folder, log, stopping)
     _quality_gate(run)
     return run
 
 
-def _carry_out(spec: Spec, path: Path, log: EventLog) -> Run:
-    log("started", name=spec.name, path=str(path))
-    reasons: dict[str, str] = {}
-    with EnergyMeter(str(pick_device(spec.train.device))) as meter:
-        with meter.stage("data"):
-            prepared = _prepare(spec, path, log)
-        spec = spec.replace(data=prepared.data)
-        spec = spec.replace(task=choose_task(spec, prepared.data.targets or {}, reasons))
-        task = make_task(spec, prepared.fitted)
-        check_metrics(spec, task, prepared)
-        if spec.evaluate.cross_validate is not None:
-            assign_folds(find_units(spec, prepared), spec.evaluate.cross_validate)  # too few groups are said now
-        inputs = prepared.fitted.describe()
-        family = settle(choose_family(spec, inputs, len(prepared.splits["train"]), reasons), inputs)
-        spec = spec.replace(model=family, train=choose_training(spec.train, family.name, reasons))
-        setup = set_up(spec, prepared.splits, prepared.fitted, task, prepared.record.files)
-        task.prepare(setup.train.targets())
-        model = build(family, inputs, task.output_size, spec.seed).to(setup.device)
-        search = None
-        if spec.train.learning_rate == "find":
-            log("finding_rate")
-            search = find_rate(setup, model)
-            reasons["train.learning_rate"] = "the steepest fall of the loss in the range test"
-            spec = spec.replace(train=spec.train.model_copy(update={"learning_rate": search.suggestion}))
-            setup = replace(setup, settings=spec.train)
-        write_text(path / "spec.yaml", spec.to_yaml())
-        log("training", parameters=count_parameters(model), family=family.name, epochs=spec.train.epochs,
-            batches=len(setup.train), rows={name: len(split) for name, split in prepared.splits.items()},
-            precision=setup.precision, device=str(setup.device), choices=reasons)  # fmt: skip
+def _find_folder(spec: Spec | str | Path, runs: Path, new: bool, resume: Path | None) -> tuple[RunFolder, Spec]:
+    """Return the folder of the run to continue, or a new one, and what is asked for."""
+    if not isinstance(spec, Spec) and (Path(spec) / "run.json").is_file():
+        return RunFolder.open(Path(spec))
+    if not isinstance(spec, Spec):
+        spec = open_spec(spec)
+    if resume is not None:
+        return RunFolder(resume, read_run(resume)), spec
+    found = None if new else RunFolder.unfinished(runs, spec)
+    return found or RunFolder.begin(runs, spec), spec
 
-        started = time.monotonic()
-        state = start(spec, setup, model)
-        with meter.stage("training"), denormals_flushed():
-            ended = fit(setup, state, log)
-        best, best_epoch = kept(state)
-        training = _training_record(spec, state, best_epoch, ended, started, reasons, search, count_parameters(model))
+
+def _recorded(spec: Spec, folder: RunFolder, log: EventLog, stopping: Stopping) -> Run:
+    """Carry out a spec and keep the run's record true, whatever happens."""
+    started, before = time.monotonic(), folder.record.seconds
+
+    def tell(status: str, message: str = "", **results: Any) -> float:
+        seconds = before + time.monotonic() - started
+        folder.tell(status, seconds, message, **results)
+        return seconds
+
+    try:
+        tell("running")
+        run = _carry_out(spec, folder, log, stopping)
+    except (KeyboardInterrupt, Stopped) as error:
+        message = str(error) or "interrupted from the keyboard"
+        tell("stopped", message)
+        log("stopped", message=message)
+        raise Stopped(f"{message}; nothing is lost. Continue with: modelyard train {folder.path}") from None
+    except BaseException as error:
+        with contextlib.suppress(ModelyardError, OSError):  # the first error matters, not one about noting it
+            # What the machine lacked may be there the next time; what the spec or the data lack will not.
+            tell("stopped" if isinstance(error, StorageError | MemoryError) else "failed", str(error))
+            log("failed", error=type(error).__name__, message=str(error))
+        raise
+    split = run.evaluations[-1].split if run.evaluations else ""
+    seconds = tell("finished", metrics=run.metrics, split=split)
+    log("finished", seconds=seconds, bundle=str(run.bundle), metrics=run.metrics)
+    return run
+
+
+def _carry_out(spec: Spec, folder: RunFolder, log: EventLog, stopping: Stopping) -> Run:
+    path = folder.path
+    log("started", name=spec.name, path=str(path))
+    with EnergyMeter(str(pick_device(spec.train.device))) as meter:
+        folder.take_spent(meter)
+        parent = None if spec.train.pretrained is None else open_parent(spec.train.pretrained)
+        if parent is not None:
+            spec = adopt(spec, parent)
+        with meter.stage("data"):
+            prepared = _prepare(spec, path, log, parent)
+        with meter.stage("training"):
+            resolved = folder.resolved(prepared.record.fingerprint)
+            job = make_job(spec, prepared, parent, resolved, log)
+            if resolved is None:
+                folder.keep_resolved(job.resolved())
+        try:
+            with meter.stage("training"), denormals_flushed():
+                state, ended = _fit(job, folder, log, stopping)
+        finally:
+            folder.keep_spent(meter)
+        spec, task, setup = job.spec, job.task, job.setup
+        best, best_epoch = kept_model(state)
+        training = _training_record(spec, state, best_epoch, ended, job)
 
         log("evaluating")
         baseline = fit_baseline(task, setup.train.targets())
@@ -181,15 +203,17 @@ def _carry_out(spec: Spec, path: Path, log: EventLog) -> Run:
             "metrics": [evaluation.as_dict() for evaluation in evaluations],
             "baseline": baseline,
         }
+        if job.loaded is not None:
+            evidence["pretrained"] = job.loaded
         evidence |= _further(spec, prepared, task, evaluations, best_epoch, training.seconds, log)
     evidence["cost"] = measure_cost(meter, setup, state.model, state.step)
-    evidence["environment"] = {"modelyard": modelyard.__version__, "created": _now(), **environment()}
+    evidence["environment"] = {"modelyard": modelyard.__version__, "created": now(), **environment()}
 
     files = to_files(contents, evidence)
     plain = {name: _plain(value) for name, value in evidence.items()}
     files["report.html"] = render(spec.as_dict(), plain).encode()
     files["card.md"] = card(spec.as_dict(), plain).encode()
-    write_bundle(path / "bundle", spec.name, files)
+    write_bundle(path / "bundle", spec.name, files, None if parent is None else [parent.digest])
     return Run(path, path / "bundle", spec, prepared.record, training, evaluations)
 
 
@@ -201,11 +225,38 @@ def _without_rows(evaluation: Evaluation) -> dict[str, Any]:
 # -- the stations -----------------------------------------------------------------------------------------------------
 
 
-def _prepare(spec: Spec, path: Path, log: EventLog) -> Prepared:
+def _fit(job: Job, folder: RunFolder, log: EventLog, stopping: Stopping) -> tuple[State, str | None]:
+    """Train, from the beginning or from where it was saved; returns the state at the end and why it ended early."""
+    spec, setup, prepared = job.spec, job.setup, job.prepared
+    state = job.begin()
+    log("training", parameters=count_parameters(state.model), family=state.model.name, epochs=spec.train.epochs,
+        batches=len(setup.train), rows={name: len(split) for name, split in prepared.splits.items()},
+        precision=setup.precision, device=str(setup.device), choices=dict(job.reasons))  # fmt: skip
+    for notice in state.notices:
+        log("notice", message=notice)
+    keeper = Keeper(Checkpoints(folder.checkpoints, spec.train.checkpoint.keep), spec.train.checkpoint, log)
+    saved = keeper.newest()
+    if saved is not None:
+        restore_snapshot(state, saved)
+        state.continued += 1
+        log("continued", epoch=state.epoch, step=state.step, batch=state.under_way.batch)
+    try:
+        return state, fit(setup, state, log, lambda: take_snapshot(job.begin()), keeper, stopping)
+    finally:
+        keeper.close()
+
+
+def _prepare(spec: Spec, path: Path, log: EventLog, parent: Parent | None) -> Prepared:
     accepts = None if spec.model is None else table("family").find(spec.model.name).accepts
     targets_of = None if spec.task is None else table("task").find(spec.task.name).targets_of
     log("preparing", source=str(spec.data.model_dump(include={"source"})["source"]))
-    prepared = prepare(spec, accepts, targets_of, lambda what, rows: log("progress", doing=what, rows=rows))
+    prepared = prepare(
+        spec,
+        accepts,
+        targets_of,
+        lambda what, rows: log("progress", doing=what, rows=rows),
+        None if parent is None else inherited(parent),
+    )
     if prepared.record.quarantine:
         copy_file(Path(prepared.record.quarantine), path / "quarantine.jsonl")
     log("prepared", **prepared.record.as_dict())
@@ -232,17 +283,8 @@ def _further(
     return found
 
 
-def _training_record(
-    spec: Spec,
-    state: State,
-    kept_epoch: int,
-    ended: str | None,
-    started: float,
-    reasons: dict[str, str],
-    search: RateSearch | None,
-    parameters: int,
-) -> TrainingRecord:
-    settings = spec.train
+def _training_record(spec: Spec, state: State, kept_epoch: int, ended: str | None, job: Job) -> TrainingRecord:
+    settings, reasons = spec.train, dict(job.reasons)
     assert spec.model is not None and settings.optimizer is not None
     speeds = [epoch.rows_per_second for epoch in state.history]
     return TrainingRecord(
@@ -250,9 +292,9 @@ def _training_record(
         kept_epoch=kept_epoch,
         stopped_early=ended,
         steps=state.step,
-        seconds=time.monotonic() - started,
+        seconds=state.seconds,
         rows_per_second=float(np.median(speeds)) if speeds else 0.0,
-        parameters=parameters,
+        parameters=count_parameters(state.model),
         family=spec.model.name,
         family_reason=reasons.get("model.family", "as the spec says"),
         precision=settings.precision,
@@ -261,8 +303,12 @@ def _training_record(
         optimizer=settings.optimizer.name,
         learning_rate=float(settings.learning_rate or 0.0),
         weight_decay=settings.weight_decay or 0.0,
-        rate_search=search,
+        rate_search=job.search,
         choices=reasons,
+        samples=state.samples,
+        skipped=[step + 1 for step in state.skipped],
+        without_targets=state.without_targets,
+        continued=state.continued,
     )
 
 
@@ -290,11 +336,6 @@ def _quality_gate(run: Run) -> None:
 # -- small things -----------------------------------------------------------------------------------------------------
 
 
-def _now() -> str:
-    """The time, ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _make_observers(spec: Spec, path: Path) -> list[Observer]:
     """Return the observers a spec names; when one cannot be had, the run's folder, still empty, goes again."""
     try:
@@ -302,21 +343,6 @@ def _make_observers(spec: Spec, path: Path) -> list[Observer]:
     except ModelyardError:
         shutil.rmtree(path)
         raise
-
-
-def _make_folder(runs: Path, name: str) -> Path:
-    """Make and return a new folder `runs/NAME-DATE-TIME`, numbered when that one exists already."""
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    with storage_errors(runs):
-        runs.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while True:
-            path = runs / (f"{name}-{stamp}" + (f"-{number}" if number > 1 else ""))
-            try:
-                path.mkdir()
-                return path
-            except FileExistsError:
-                number += 1
 
 
 @contextlib.contextmanager
@@ -331,10 +357,6 @@ def _cpu_settings(spec: Spec) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.random.set_rng_state(state)
-
-
-def _finish(record: RunRecord, path: Path, status: str, started: float, message: str) -> None:
-    write_json(path / "run.json", replace(record, status=status, seconds=time.monotonic() - started, message=message))
 
 
 def _plain(value: Any) -> Any:

@@ -23,13 +23,18 @@ from modelyard.data.prepare import Prepared
 from modelyard.data.store import SplitStore
 from modelyard.evaluate.outputs import Collected, collect
 from modelyard.models.base import Family
-from modelyard.models.build import build
 from modelyard.spec.spec import Spec
 from modelyard.tasks.base import Task
-from modelyard.train.loop import Setup, fit
-from modelyard.train.state import Average, Best, State
+from modelyard.tasks.model import build_model
+from modelyard.train.loop import fit
+from modelyard.train.memory_settings import lean_model, lean_optimizer, make_optimizer
+from modelyard.train.pretrained import layer_wise
+from modelyard.train.snapshots import take_snapshot
+from modelyard.train.state import Average, Best, State, compiled
+from modelyard.train.step import Setup
+from modelyard.train.watch import Watch
 
-__all__ = ["Trained", "announcing", "denormals_flushed", "kept", "set_up", "start", "train_again"]
+__all__ = ["Trained", "announcing", "denormals_flushed", "kept_model", "set_up", "start", "train_again"]
 
 
 def set_up(spec: Spec, splits: Mapping[str, SplitStore], fitted: Fitted, task: Task, files: Sequence[str]) -> Setup:
@@ -55,19 +60,40 @@ def set_up(spec: Spec, splits: Mapping[str, SplitStore], fitted: Fitted, task: T
     if settings.sampler is not None:
         entry = table("sampler").find(settings.sampler.name)
         sampler = entry(settings.sampler.settings, store, files, spec.seed)
-    train = Loader(store, fitted, settings.batch_size, spec.seed, True, mixing, sampler)
+    device = torch.device(settings.device)
+    assert isinstance(settings.workers, int), "the spec is resolved"
+    pin = device.type == "cuda"
+    train = Loader(
+        store, fitted, settings.step_rows, spec.seed, True, mixing, sampler, workers=settings.workers, pin=pin
+    )
     validation = None
     if "validation" in splits:
         validation = Loader(splits["validation"], fitted, settings.evaluation_batch_size, spec.seed, False)
-    return Setup(task, train, validation, settings, spec.seed, torch.device(settings.device), settings.precision)
+    method = None
+    if settings.semi_supervised is not None:
+        choice, steps = settings.semi_supervised, len(train) * settings.epochs
+        method = table("semi_supervised").find(choice.name)(
+            choice.settings,
+            task,
+            fitted,
+            splits["unlabelled"],
+            train.batch_size,
+            spec.seed,
+            min(steps, settings.max_steps or steps),
+        )
+    return Setup(
+        task, train, validation, settings, spec.seed, device, settings.precision, tuple(files), semi_supervised=method
+    )
 
 
 def start(spec: Spec, setup: Setup, model: Family) -> State:
     """Return the state before the first step of a resolved spec's training."""
     settings = spec.train
     assert settings.optimizer is not None and settings.schedule is not None, "the spec is resolved"
-    rate, decay = float(settings.learning_rate or 0.0), settings.weight_decay or 0.0
-    optimizer = table("optimizer").find(settings.optimizer.name).make(model, rate, decay, settings.optimizer.settings)
+    optimizer = make_optimizer(settings, model)
+    if settings.pretrained is not None:
+        layer_wise(optimizer, model, settings.pretrained.layer_decay)
+    fused, notices = lean_optimizer(settings, optimizer)
     per_epoch = len(setup.train)
     steps = per_epoch * settings.epochs
     if settings.max_steps is not None:
@@ -80,10 +106,21 @@ def start(spec: Spec, setup: Setup, model: Family) -> State:
         higher = stopping.metric != "loss" and table("metric").find(stopping.metric).higher_is_better
         best = Best(stopping.metric, higher, stopping.min_delta)
     average = None if settings.ema is None else Average(model, settings.ema)
-    return State(model, optimizer, schedule, average, best)
+    runner = compiled(model) if settings.compile is True else None
+    return State(
+        model,
+        optimizer,
+        schedule,
+        Watch(settings.divergence),
+        average,
+        best,
+        fused=fused,
+        notices=notices,
+        runner=runner,
+    )
 
 
-def kept(state: State) -> tuple[Family, int]:
+def kept_model(state: State) -> tuple[Family, int]:
     """Return the model to keep, with the best weights where they were asked for, and the epoch they are from."""
     model = state.kept
     assert isinstance(model, Family)
@@ -142,19 +179,26 @@ def train_again(
     assert family is not None, "the spec is resolved"
     task = make_task(spec, prepared.fitted)
     splits = {"train": prepared.splits["train"].subset(rows)}
+    splits |= {name: store for name, store in prepared.splits.items() if name == "unlabelled"}
     if watched and "validation" in prepared.splits:
         splits["validation"] = prepared.splits["validation"]
     else:
         spec = spec.replace(train=spec.train.model_copy(update={"early_stopping": None}))
     setup = set_up(spec, splits, prepared.fitted, task, prepared.record.files)
     task.prepare(setup.train.targets())
-    model = build(family, prepared.fitted.describe(), task.output_size, spec.seed).to(setup.device)
-    state = start(spec, setup, model)
+
+    def begin() -> State:
+        model = build_model(task, family, prepared.fitted.describe(), spec.seed)
+        lean_model(spec.train, model)
+        model = model.to(setup.device)
+        return start(spec, setup, model)
+
+    state = begin()
     if epochs is not None:
         setup = replace(setup, settings=setup.settings.model_copy(update={"epochs": epochs}))
     with denormals_flushed():
-        fit(setup, state, log)
-    return Trained(task, kept(state)[0], setup)
+        fit(setup, state, log, lambda: take_snapshot(begin()))
+    return Trained(task, kept_model(state)[0], setup)
 
 
 def announcing(log: EventLog, doing: str, batch_size: int) -> EventLog:

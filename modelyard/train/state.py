@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from modelyard.data.batch import Batch
+from modelyard.evaluate.outputs import Collected
+from modelyard.train.fused_backward import FusedBackward
 from modelyard.train.records import EpochRecord
 from modelyard.train.schedules import Schedule
+from modelyard.train.semi_supervised.guesses import Guesses
+from modelyard.train.watch import Watch
 
-__all__ = ["Average", "Best", "State"]
+__all__ = ["Average", "Best", "Mean", "State", "UnderWay", "compiled"]
 
 
 class Average:
@@ -61,6 +69,46 @@ class Best:
         return better
 
 
+class Mean:
+    """A running weighted mean that stays on the device until it is asked for."""
+
+    def __init__(self) -> None:
+        self.sum: Tensor | None = None
+        self.weight: Tensor | None = None
+
+    def add(self, mean: Tensor, weight: Tensor) -> None:
+        """Take a mean (scalar) and the number of things it is over (scalar)."""
+        weighted = mean * weight
+        self.sum = weighted if self.sum is None else self.sum + weighted
+        self.weight = weight if self.weight is None else self.weight + weight
+
+    def value(self) -> float:
+        """Return the mean of everything so far; NaN of nothing."""
+        if self.sum is None or self.weight is None:
+            return math.nan
+        return float(self.sum.double() / self.weight.double())
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """Return a model's compiled form, which shares its weights."""
+    return cast(nn.Module, torch.compile(model))
+
+
+@dataclass
+class UnderWay:
+    """What an epoch has gathered so far."""
+
+    batch: int = 0
+    """Batches taken."""
+    rows: int = 0
+    seconds: float = 0.0
+    loss: Mean = field(default_factory=Mean)
+    seen: Collected = field(default_factory=Collected)
+    """Outputs that the epoch's training metrics are made of."""
+    guesses: Guesses = field(default_factory=Guesses)
+    """What was guessed of rows without a target."""
+
+
 @dataclass
 class State:
     """Where a training stands. With the spec and the data, this decides every step that follows."""
@@ -68,13 +116,35 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: Schedule
+    watch: Watch
     average: Average | None = None
     best: Best | None = None
+    fused: FusedBackward | None = None
+    """Steps the optimizer within the backward pass, where that is asked for."""
+    notices: Sequence[str] = ()
+    """What there is to tell about settings that do nothing here."""
     epoch: int = 0
     """Epochs completed."""
     step: int = 0
     """Optimizer steps completed."""
+    runner: nn.Module | None = None
+    """What runs the model in a step, when it is not the model itself: its compiled form."""
     history: list[EpochRecord] = field(default_factory=list)
+    under_way: UnderWay = field(default_factory=UnderWay)
+    skipped: list[int] = field(default_factory=list)
+    """Steps whose batches are left out because the loss left all bounds there."""
+    without_targets: int = 0
+    """Batches so far in which no row had a target."""
+    continued: int = 0
+    """How often the training was taken up again after an interruption."""
+    seconds: float = 0.0
+    """Time spent on the training, interruptions left out."""
+    samples: str = ""
+    """Digest over the ids of all rows trained on, in their order: equal for trainings that saw the same rows alike."""
+
+    def note(self, batch: Batch) -> None:
+        """Take a batch's rows into `samples`."""
+        self.samples = hashlib.blake2b(self.samples.encode() + batch.ids.tobytes(), digest_size=16).hexdigest()
 
     @property
     def kept(self) -> nn.Module:

@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 from modelyard.core.errors import DataError, StorageError
-from modelyard.core.files import atomic_directory, atomic_file, digest_file, read_json, to_json, write_json, write_text
+from modelyard.core.files import (
+    atomic_directory,
+    atomic_file,
+    digest_file,
+    locked,
+    make_folder,
+    read_json,
+    remove_directory,
+    remove_leftovers,
+    require_space,
+    to_json,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
@@ -78,3 +91,67 @@ def test_json_is_strict_both_ways(tmp_path):
 def test_a_digest_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert digest_file(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_a_lock_is_held_by_one_and_released_by_death_though_a_fork_lives_on(tmp_path):
+    lock = tmp_path / "runs" / ".lock"
+    ready, begun = os.pipe()
+    over, done = os.pipe()
+    trainer = os.fork()
+    if trainer == 0:
+        with locked(lock):
+            if os.fork():  # the trainer dies at once, holding the lock; its worker goes on
+                os._exit(0)
+            os.write(begun, b"x")
+            os.close(done)
+            os.read(over, 1)
+            os._exit(0)
+    os.waitpid(trainer, 0)
+    os.read(ready, 1)
+    with locked(lock, wait=False) as mine:
+        assert mine, "a worker that outlives its trainer must not keep others from carrying on"
+        with locked(lock, wait=False) as other:
+            assert not other
+    with locked(lock, wait=False) as again:
+        assert again
+    for descriptor in (ready, begun, over, done):
+        os.close(descriptor)
+
+
+def test_a_lock_that_was_held_when_forking_can_be_left_in_the_child(tmp_path):
+    with locked(tmp_path / ".lock"):
+        child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_folder_and_those_above_it_are_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+
+
+def test_a_removal_that_is_cut_short_leaves_no_part_under_the_name(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / "file").write_text("x")
+    remove_directory(tmp_path / "one")
+    assert os.listdir(tmp_path) == ["two"]
+    with monkeypatch.context() as cut:
+        cut.setattr(os, "unlink", lambda *given, **named: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            remove_directory(tmp_path / "two")
+    assert [name for name in os.listdir(tmp_path) if not name.startswith(".two.")] == []
+    (tmp_path / ".hidden").write_text("mine")
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == [".hidden"]
+
+
+def test_space_is_counted_in_blocks(tmp_path):
+    assert require_space(tmp_path / "not" / "there", [1, 4096, 4097]) == (1 + 1 + 2 + 4) * 4096
+    with pytest.raises(StorageError, match=r"\d+ bytes needed, \d+ bytes free there"):
+        require_space(tmp_path, [1 << 62])

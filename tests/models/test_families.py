@@ -258,3 +258,44 @@ def test_a_copy_of_a_model_is_independent_of_it() -> None:
     with torch.no_grad():
         other.output.weight.zero_()
     assert model.output.weight.count_nonzero() > 0
+
+
+@each_case
+def test_the_head_gets_the_features_and_the_blocks_hold_every_parameter_once(
+    name: str, inputs: tuple[Input, ...]
+) -> None:
+    model = build(choice(name), inputs, OUTPUTS, seed=1).eval()
+    blocks = model.blocks()
+    assert blocks[-1][0] == "output" and len({block for block, _ in blocks}) == len(blocks)
+    held = [id(parameter) for _, modules in blocks for module in modules for parameter in module.parameters()]
+    assert sorted(held) == sorted(id(parameter) for parameter in model.parameters())
+    tensors = batch(inputs)
+    if not model.has_features:
+        assert len(blocks) == 1
+        with pytest.raises(NotImplementedError, match="no features"):
+            model.features(tensors)
+        return
+    assert len(blocks) > 1
+    assert torch.equal(model(tensors), model.output(model.features(tensors)))
+    assert model.features(tensors).shape == (BATCH, model.output.in_features)
+    maps = model.maps(tensors)
+    if name in ("cnn", "resnet"):
+        assert maps is not None and maps.ndim == 4 and len(maps) == BATCH
+    else:
+        assert maps is None
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("mlp", {"hidden_sizes": [8, 8]}, ["hidden.layers.0", "hidden.layers.1", "output"]),
+        ("cnn", {"layers": ["conv 4", "pool 2", "dense 8"]}, ["layers.0", "layers.3", "output"]),
+        ("resnet", {"size": "tiny"}, ["stem.0", "stages.0", "stages.1", "stages.2", "stages.3", "output"]),
+        ("encoder", {"size": "tiny"}, ["embedding", "layers.0", "layers.1", "output"]),
+        ("rnn", {"layers": 2}, ["embedding", "recurrences.0", "recurrences.1", "output"]),
+    ],
+)
+def test_blocks_run_from_the_inputs_to_the_head(name: str, settings: dict[str, Any], expected: list[str]) -> None:
+    one = NAMED[family(name).accepts[0] if name != "mlp" else "numbers"]
+    model = build(Choice("family", name, family(name).Settings(**settings), key="family"), (one,), OUTPUTS, seed=1)
+    assert [block for block, _ in model.blocks()] == expected

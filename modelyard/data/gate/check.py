@@ -27,7 +27,7 @@ class RowIndex:
     target_hashes: npt.NDArray[np.uint64]
     """Of the targets alone."""
     codes: npt.NDArray[np.int8]
-    """Split, or `DROPPED`."""
+    """Split, `DROPPED` or `UNLABELLED`."""
     file: npt.NDArray[np.int32]
     """Position of the row's file in `files`."""
     position: npt.NDArray[np.int64]
@@ -68,6 +68,9 @@ class Check(ABC):
 
     def observe(self, chunk: Examined) -> None:
         """Take note of a chunk. Called once a chunk, in order, from one thread at a time."""
+
+    def observe_unlabelled(self, chunk: Examined) -> None:
+        """Take note of a chunk of `data.unlabelled`, whose codes are `UNLABELLED` or `DROPPED`; they come last."""
 
     @abstractmethod
     def finish(self, index: RowIndex) -> list[Found]:

@@ -13,10 +13,13 @@ from modelyard.data.modalities.base import Modality
 from modelyard.data.sources.base import Rows, Source
 from modelyard.spec.spec import Spec
 
-__all__ = ["DROPPED", "Examined", "Subject"]
+__all__ = ["DROPPED", "UNLABELLED", "Examined", "Subject"]
 
 DROPPED = -1
 """The code of a row that is already left out (unreadable, or without its target)."""
+UNLABELLED = -2
+"""The code of a row that is learned from without its target. `RowIndex` holds it; where such a row stands among others,
+a chunk shows it as `DROPPED`, for what the gate says of the data is about rows with a target."""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,11 @@ class Gate:
         for check in self._checks:
             check.observe(chunk)
 
+    def observe_unlabelled(self, chunk: Examined) -> None:
+        """Take in a chunk of rows that are learned from without a target; statistics and most checks leave them out."""
+        for check in self._checks:
+            check.observe_unlabelled(chunk)
+
     def left_out(
         self,
         file: str,

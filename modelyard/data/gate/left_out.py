@@ -59,6 +59,9 @@ class Unreadable(LeftOut):
     name = "unreadable"
     kind = "unreadable"
 
+    def observe_unlabelled(self, chunk: Examined) -> None:
+        self.observe(chunk)
+
     def finish(self, index: RowIndex) -> list[Found]:
         if not self.count:
             return []

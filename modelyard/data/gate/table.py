@@ -9,6 +9,8 @@ CHECKS = Table(
     {
         "unreadable": "modelyard.data.gate.left_out:Unreadable",
         "missing_target": "modelyard.data.gate.left_out:MissingTarget",
+        "unlabelled": "modelyard.data.gate.unlabelled:UnlabelledRows",
+        "unlabelled_held_out": "modelyard.data.gate.unlabelled:UnlabelledHeldOut",
         "single_label": "modelyard.data.gate.labels:SingleLabel",
         "label_copy": "modelyard.data.gate.leak:LabelCopy",
         "label_predictor": "modelyard.data.gate.leak:LabelPredictor",

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from modelyard.models.blocks.activation import Activation, activation
+from modelyard.models.blocks.checkpointing import Block
 from modelyard.models.blocks.initialise import he
 
 __all__ = ["ConvLayer", "size_after"]
@@ -20,7 +21,7 @@ def size_after(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
 
 
-class ConvLayer(nn.Module):
+class ConvLayer(Block):
     """Convolution → norm → activation. Weights start by He et al. 2015; the memory format of the input is kept.
 
     With a batch norm the convolution has no bias, which the norm would cancel.

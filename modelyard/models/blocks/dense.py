@@ -12,6 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from modelyard.models.blocks.activation import Activation, activation
+from modelyard.models.blocks.checkpointing import Block
 from modelyard.models.blocks.initialise import glorot, he
 
 __all__ = ["DenseLayer", "DenseLayers", "DenseNorm", "output_layer"]
@@ -19,7 +20,7 @@ __all__ = ["DenseLayer", "DenseLayers", "DenseNorm", "output_layer"]
 DenseNorm = Literal["none", "batch", "layer"]
 
 
-class DenseLayer(nn.Module):
+class DenseLayer(Block):
     """Linear → norm → activation → dropout, and with `residual` the input added to the result.
 
     Weights start by He et al. 2015, or Glorot and Bengio 2010 before tanh and sigmoid.

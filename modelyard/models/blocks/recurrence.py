@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from modelyard.models.blocks.checkpointing import Block
 from modelyard.models.blocks.initialise import recurrent
 from modelyard.models.blocks.pooling import Pooling, pool
 
@@ -21,7 +22,7 @@ Cell = Literal["lstm", "gru", "rnn"]
 _CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
-class Recurrence(nn.Module):
+class Recurrence(Block):
     """One recurrent layer in one or both directions; `output_width` is S, or 2 S for both.
 
     Rows stay padded: on a CPU, packing them doubles the time of an LSTM. Reading forward, padding comes after all that

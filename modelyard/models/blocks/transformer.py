@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from modelyard.models.blocks.attention import SelfAttention
+from modelyard.models.blocks.checkpointing import Block
 from modelyard.models.blocks.drop import DropPath
 from modelyard.models.blocks.feed_forward import FeedForward
 from modelyard.models.blocks.norm import VectorNorm, vector_norm
@@ -15,7 +16,7 @@ from modelyard.models.blocks.norm import VectorNorm, vector_norm
 __all__ = ["TransformerLayer"]
 
 
-class TransformerLayer(nn.Module):
+class TransformerLayer(Block):
     """x + attention, then x + feed-forward.
 
     With `norm_first` each branch begins with a norm (Xiong et al. 2020), and the last layer's result needs one more;

@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "modelyard"
-ORDER = ["core", "spec", "data", "models", "tasks", "bundle", "evaluate", "report", "train", "board", "terminal", "cli", "__main__"]
+ORDER = [
+    "core",
+    "spec",
+    "data",
+    "models",
+    "tasks",
+    "bundle",
+    "evaluate",
+    "report",
+    "train",
+    "board",
+    "terminal",
+    "cli",
+    "__main__",
+]
 FILES = sorted(ROOT.rglob("*.py"))
 
 

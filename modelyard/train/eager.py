@@ -21,7 +21,7 @@ def eager(kind: Kind) -> Kind:
     The wrappers keep the compiler from looking into `add_param_group` and `zero_grad`, and end its graph around `step`,
     which they also run without gradients.
     """
-    return cast(Kind, _made(kind))
+    return cast(Kind, _made(kind))  # type: ignore[arg-type]
 
 
 @cache

@@ -56,7 +56,9 @@ def spoil(monkeypatch, where, value):
 
 @pytest.mark.parametrize("where, value", [("input", math.nan), ("input", math.inf), ("label", math.inf)])
 @pytest.mark.parametrize("checkpoint", [{}, {"steps": 2}], ids=["never saved", "saved"])
-def test_one_spoilt_value_stops_the_training_and_its_row_is_named(where, value, checkpoint, rows, tmp_path, monkeypatch):
+def test_one_spoilt_value_stops_the_training_and_its_row_is_named(
+    where, value, checkpoint, rows, tmp_path, monkeypatch
+):
     spoil(monkeypatch, where, value)
     with pytest.raises(DivergedError) as stopped:
         modelyard.train(asked(rows, checkpoint=checkpoint), tmp_path)

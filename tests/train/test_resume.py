@@ -173,7 +173,15 @@ def test_a_run_that_somebody_else_trains_is_left_to_them(cancer_csv, tmp_path):
 def test_sigterm_to_the_whole_process_group_twice_saves_and_exits_with_75(cancer_csv, tmp_path):
     asked = spec(cancer_csv, epochs=2000, workers=2, early_stopping=None)
     (tmp_path / "long.yaml").write_text(asked.to_yaml())
-    command = [sys.executable, "-m", "modelyard", "train", str(tmp_path / "long.yaml"), "--runs", str(tmp_path / "runs")]
+    command = [
+        sys.executable,
+        "-m",
+        "modelyard",
+        "train",
+        str(tmp_path / "long.yaml"),
+        "--runs",
+        str(tmp_path / "runs"),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
     while process.poll() is None and not list(tmp_path.glob("runs/*/checkpoints/step-*")):

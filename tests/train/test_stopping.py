@@ -12,7 +12,16 @@ from modelyard.train.stopping import Stopping, listening, parse_duration
 
 @pytest.mark.parametrize(
     "text, seconds",
-    [("90", 90), ("90s", 90), ("45m", 2700), ("2h", 7200), ("1h30m", 5400), ("1d", 86400), ("0.5h", 1800), ("1 h", 3600)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("45m", 2700),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1d", 86400),
+        ("0.5h", 1800),
+        ("1 h", 3600),
+    ],
 )
 def test_durations_are_read_as_people_write_them(text, seconds):
     assert parse_duration(text) == seconds
@@ -32,10 +41,9 @@ def test_a_time_limit_asks_when_it_is_over():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_noted_while_held_and_interrupts_otherwise(number):
     stopping = Stopping()
-    with listening(stopping):
-        with stopping.held():
-            os.kill(os.getpid(), number)
-            assert stopping.reason
+    with listening(stopping), stopping.held():
+        os.kill(os.getpid(), number)
+        assert stopping.reason
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     stopping = Stopping()
     with pytest.raises(KeyboardInterrupt), listening(stopping):

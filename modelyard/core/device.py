@@ -13,7 +13,7 @@ import torch
 
 from modelyard.core.errors import UsageError
 
-__all__ = ["cores", "environment", "multiplies_bfloat16", "pick_device"]
+__all__ = ["cores", "environment", "multiplies_bfloat16", "multiplies_float8", "pick_device"]
 
 
 def cores() -> int:
@@ -42,6 +42,15 @@ def multiplies_bfloat16(kind: str) -> bool:
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(_flags() & {"amx_bf16", "avx512_bf16"})
+
+
+@cache
+def multiplies_float8(device: torch.device) -> bool:
+    """Whether a device multiplies float8 (e4m3, e5m2) natively: NVIDIA's of compute capability 8.9 and more."""
+    # AMD's number their capabilities differently, and the older ones have formats of their own.
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 9)
 
 
 @cache

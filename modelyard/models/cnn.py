@@ -94,11 +94,18 @@ class Cnn(Family):
         self._mapping = 0
         """Layers, from the first on, that make maps."""
         shape: _Maps | int = _Maps(picture.channels, picture.height, picture.width)
+        waiting: nn.Module | None = None
+        """An activation that comes after the pool: the largest of a window is the same, and there is less to do."""
         for index, layer in enumerate(settings.layers):
             if isinstance(layer, Dense) and isinstance(shape, _Maps):
                 self.layers.append(nn.Flatten())
                 shape = shape.values
             module, shape = _module(layer, shape, index)
+            following = settings.layers[index + 1] if index + 1 < len(settings.layers) else None
+            if isinstance(module, ConvLayer) and isinstance(following, Pool) and following.pool == "max":
+                module, waiting = module.split()
+            elif waiting is not None:
+                module, waiting = nn.Sequential(module, waiting), None
             self.layers.append(module)
             self._mapping += isinstance(shape, _Maps)
         if isinstance(shape, _Maps):

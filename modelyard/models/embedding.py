@@ -7,7 +7,7 @@ Legend: B batch, T time, D embedding size, O outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, PositiveInt
@@ -24,6 +24,10 @@ from modelyard.models.blocks.pooling import real_tokens
 from modelyard.spec.settings import SizedSettings
 
 __all__ = ["Embedding"]
+
+
+_TOGETHER = 1 << 20
+"""Numbers of a gradient that are spread over tokens at once."""
 
 
 class Embedding(Family):
@@ -90,4 +94,28 @@ class Embedding(Family):
         # and no (B, T, D) tensor is ever stored.
         weight = self.embedding.weight
         share_BT = counted_BT.to(weight.dtype) / counted_BT.sum(1, keepdim=True)
+        if weight.device.type == "cpu":
+            return cast(Tensor, _WeightedSum.apply(weight, ids_BT, share_BT))  # type: ignore[no-untyped-call]
         return functional.embedding_bag(ids_BT, weight, mode="sum", per_sample_weights=share_BT)
+
+
+class _WeightedSum(torch.autograd.Function):
+    """`embedding_bag` with weights, and a gradient in a third of its time on a CPU: rows are added where they belong
+    instead of being sorted first."""
+
+    @staticmethod
+    def forward(context: Any, weight: Tensor, ids_BT: Tensor, share_BT: Tensor) -> Tensor:
+        context.save_for_backward(ids_BT, share_BT)
+        context.shape = weight.shape
+        return functional.embedding_bag(ids_BT, weight, mode="sum", per_sample_weights=share_BT)
+
+    @staticmethod
+    def backward(context: Any, gradient_BD: Tensor) -> tuple[Tensor, None, None]:
+        ids_BT, share_BT = context.saved_tensors
+        gradient = torch.zeros(context.shape, dtype=gradient_BD.dtype)
+        texts = max(1, _TOGETHER // max(1, ids_BT.shape[1] * gradient.shape[1]))
+        parts = (torch.split(tensor, texts) for tensor in (ids_BT, share_BT, gradient_BD))
+        for ids, share, rows in zip(*parts, strict=True):
+            spread = (share[:, :, None] * rows[:, None, :]).view(-1, gradient.shape[1])
+            gradient.index_add_(0, ids.reshape(-1), spread)
+        return gradient, None, None

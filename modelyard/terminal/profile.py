@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from rich.columns import Columns
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -27,7 +28,7 @@ _MEANING = {
     "other": "rate, seeds, the loop's notes",
 }
 _SPENT = {
-    "products": ("compute", "products, convolutions, attention, recurrence"),
+    "products": ("compute", "products, convolutions, attention"),
     "traffic": ("memory traffic", "other kernels, which mostly move memory"),
     "fixed": ("fixed costs", "calling operators, Python: in no kernel"),
     "input": ("input", "waiting for batches"),
@@ -71,7 +72,10 @@ def print_profile(profile: Any) -> None:
     for advice in profile.advice:
         if advice.setting:
             console.print(f"  [green]{escape(advice.setting)}[/]")
-        console.print(Padding(escape(advice.reason), (0, 0, 0, 4 if advice.setting else 2)))
+        indent = 4 if advice.setting else 2
+        # A log has no width to wrap at.
+        reason = escape(advice.reason)
+        console.print(" " * indent + reason if console.soft_wrap else Padding(reason, (0, 0, 0, indent)))
     if profile.trace:
         console.print(f"\n[bold]trace[/]     {escape(profile.trace)}; open it at ui.perfetto.dev")
 
@@ -81,7 +85,7 @@ def time_of(seconds: float) -> str:
     for factor, unit in ((1e6, "µs"), (1e3, "ms")):
         if seconds * factor < 999.5:
             return f"{_three(seconds * factor)} {unit}"
-    return f"{_three(seconds)} s" if seconds < 999.5 else duration(seconds)
+    return f"{_three(seconds)} s" if seconds < 119.5 else duration(seconds)
 
 
 def _three(value: float) -> str:
@@ -90,10 +94,11 @@ def _three(value: float) -> str:
 
 
 def _flops(count: float) -> str:
-    for factor, unit in ((1e12, "TFLOP"), (1e9, "GFLOP"), (1e6, "MFLOP")):
-        if count >= factor:
-            return f"{_three(count / factor) if count / factor < 999.5 else f'{count / factor:,.0f}'} {unit}"
-    return f"{count / 1e3:.2g} kFLOP" if count else "–"
+    """Return a number of floating-point operations as a person reads it."""
+    for factor, unit in ((1e3, "kFLOP"), (1e6, "MFLOP"), (1e9, "GFLOP")):
+        if count < 999.5 * factor:
+            return f"{_three(count / factor)} {unit}" if count else "–"
+    return f"{_three(count / 1e12) if count < 999.5e12 else f'{count / 1e12:,.0f}'} TFLOP"
 
 
 def _work(profile: Any) -> str:
@@ -206,6 +211,5 @@ def _print_memory(memory: Any, device: str) -> None:
 
 
 def _line(values: dict[str, str]) -> Padding:
-    """Names and values in a row, that breaks between them where it is too long."""
-    unbroken = [f"[dim]{name}[/] {value}".replace(" ", "\u00a0") for name, value in values.items()]
-    return Padding("  ".join(unbroken), (0, 0, 0, 2))
+    """Names and values side by side, in more lines where they are too many."""
+    return Padding(Columns([f"[dim]{name}[/] {value}" for name, value in values.items()], padding=(0, 2)), (0, 0, 0, 2))

@@ -1,25 +1,26 @@
-"""Which arithmetic a training runs in, and whether its model is compiled: what was measured to be the fastest here.
+"""Which arithmetic a training runs in, on how many threads, and whether its model is compiled: what was measured to be
+the fastest here.
 
 A measurement is kept in the cache, so that the same job on the same machine gets the same answer.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from modelyard.core.device import environment, multiplies_bfloat16
+from modelyard.core.device import cores, environment, multiplies_bfloat16, multiplies_float8
 from modelyard.core.errors import DataError
 from modelyard.core.files import cache_directory, digest_bytes, read_json, to_json, write_json
 from modelyard.core.records import Record
 from modelyard.data.batch import Batch
+from modelyard.models.blocks.float8 import large_linears
 from modelyard.train.state import State
 from modelyard.train.state import compiled as to_compiled
 from modelyard.train.step import Setup, train_step
@@ -27,10 +28,15 @@ from modelyard.train.step import Setup, train_step
 __all__ = ["Arithmetic", "choose_arithmetic"]
 
 _WORTH = 1.1
-"""How many times as fast another arithmetic must be to take the place of float32."""
+"""How many times as fast an arithmetic must be to take the place of the next more exact one, and all cores to take that
+of one: a single thread never waits for another, which on a busy machine may take long."""
 _SECONDS = 2.0
 """Time that one candidate may take, its first steps included; at least one step is timed."""
+_ENOUGH = 0.2
+"""Seconds of steps after which a candidate is known well enough."""
 _STEPS = 7
+_SHORT = 0.05
+"""Seconds of a step up to which one thread may be as quick as all."""
 _COMPILE_FROM = 600.0
 """Seconds of training from which compiling is tried: it costs tens of seconds, and gains a part of the rest."""
 
@@ -40,69 +46,87 @@ class Arithmetic(Record):
     """What was chosen, and why."""
 
     precision: str
+    threads: int
     compiled: bool
     seconds: dict[str, float]
     """Candidate → median seconds of a step; empty where nothing was to be chosen."""
-    reason: str
+
+    @property
+    def reason(self) -> str:
+        """What was measured, in words; empty when nothing was."""
+        times = ", ".join(f"{name} {1000 * value:.3g} ms a step" for name, value in self.seconds.items())
+        return f"measured here: {times}" if times else ""
 
 
 def choose_arithmetic(setup: Setup, begin: Callable[[Setup], State], steps: int, facts: Sequence[Any]) -> Arithmetic:
-    """Measure a few steps of the real training in each arithmetic that the device has, and return the fastest.
+    """Measure a few steps of the real training in each way that is open, and return the fastest.
 
     Args:
-        setup: The training's setup; its precision is `auto`, or what the spec asks for.
-        begin: Makes a training's state for a setup; it is thrown away afterwards.
+        setup: The training's setup. Open are its precision when it is `auto`, the number of threads when there is none,
+            and compiling when it is `auto`.
+        begin: Makes a training's state for a setup, whose settings name the arithmetic; it is thrown away afterwards.
         steps: Steps of the whole training.
         facts: JSON values that the answer depends on: model, inputs, task, batch size ….
     """
-    asked_compile = setup.settings.compile
+    settings = setup.settings
     kinds = [setup.precision] if setup.precision != "auto" else _kinds(setup.device)
-    key = [environment()["processor"], environment()["accelerators"], torch.__version__, torch.get_num_threads(),
-           str(setup.device), kinds, asked_compile, *facts]  # fmt: skip
+    threads = [settings.threads] if settings.threads else [cores(), 1] if setup.device.type == "cpu" else [cores()]
+    threads = list(dict.fromkeys(threads))
+    if len(kinds) == 1 and len(threads) == 1 and settings.compile != "auto":
+        return Arithmetic(kinds[0], threads[0], settings.compile, {})
+    machine = [environment()["processor"], environment()["accelerators"], torch.__version__, str(setup.device)]
+    length = steps.bit_length() if settings.compile == "auto" else 0
+    key = [*machine, threads, kinds, settings.compile, length, *facts]
     place = cache_directory() / "measured" / f"{digest_bytes(to_json(key).encode())}.json"
     known = _known(place)
     if known is not None:
         return known
-    if len(kinds) == 1 and asked_compile != "auto":
-        return Arithmetic(kinds[0], bool(asked_compile), {}, _only(setup))
-    batches = list(itertools.islice(setup.train.epoch(0), 2))
-    seconds: dict[str, float] = {}
-    if len(kinds) > 1:
-        seconds = {kind: _time(_with(setup, kind), begin, batches) for kind in kinds}
-    kind = min(seconds, key=lambda one: seconds[one] * (1.0 if one == "float32" else _WORTH)) if seconds else kinds[0]
-    compiled = bool(asked_compile) if asked_compile != "auto" else False
-    if asked_compile == "auto":
-        plain = seconds.get(kind) or _time(_with(setup, kind), begin, batches)
-        if plain * steps > _COMPILE_FROM:
-            compiled = _compiling_pays(_with(setup, kind), begin, batches, plain, steps, seconds)
-    found = Arithmetic(kind, compiled, seconds, _reason(setup, seconds))
+    found = _measure(setup, begin, steps, kinds, threads)
     write_json(place, found)
     return found
 
 
+def _measure(
+    setup: Setup, begin: Callable[[Setup], State], steps: int, kinds: list[str], threads: list[int]
+) -> Arithmetic:
+    if "float8" in kinds and len(kinds) > 1 and not large_linears(begin(_with(setup, "float32")).model):
+        kinds = [kind for kind in kinds if kind != "float8"]
+    batches = list(itertools.islice(setup.train.epoch(0), 2))
+    before = torch.get_num_threads()
+    seconds: dict[tuple[str, int], float] = {}
+    try:
+        for kind, count in itertools.product(kinds, threads):
+            if count == threads[0] or seconds[kind, threads[0]] < _SHORT:
+                torch.set_num_threads(count)
+                seconds[kind, count] = _time(_with(setup, kind), begin, batches)
+        kind, count = min(
+            seconds, key=lambda way: seconds[way] * _WORTH ** (kinds.index(way[0]) + (way[1] > 1 and len(threads) > 1))
+        )
+        torch.set_num_threads(count)
+        names = {way: way[0] if len(threads) == 1 else f"{way[0]} on {way[1]}" for way in seconds}
+        told = {names[way]: value for way, value in seconds.items()} if len(seconds) > 1 else {}
+        plain, asked = seconds[kind, count], setup.settings.compile
+        compiled = asked is True
+        if asked == "auto" and plain * steps > _COMPILE_FROM:
+            compiled = _compiling_pays(_with(setup, kind), begin, batches, plain, steps, told)
+        return Arithmetic(kind, count, compiled, told)
+    finally:
+        torch.set_num_threads(before)
+
+
 def _kinds(device: torch.device) -> list[str]:
+    """Return the arithmetics that a device has, the most exact first."""
     kinds = ["float32"]
     if multiplies_bfloat16(device.type):
         kinds.append("bfloat16")
+    if multiplies_float8(device):
+        kinds.append("float8")
     return kinds
 
 
-def _only(setup: Setup) -> str:
-    if setup.precision != "auto":
-        return "as the spec says"
-    return f"this {setup.device.type} multiplies nothing else natively"
-
-
-def _reason(setup: Setup, seconds: dict[str, float]) -> str:
-    if not seconds:
-        return _only(setup)
-    return "measured here: " + ", ".join(f"{name} {1000 * value:.3g} ms a step" for name, value in seconds.items())
-
-
 def _with(setup: Setup, precision: str) -> Setup:
-    changed = copy.copy(setup)
-    object.__setattr__(changed, "precision", precision)
-    return changed
+    settings = setup.settings.model_copy(update={"precision": precision})
+    return replace(setup, settings=settings, precision=precision)
 
 
 def _time(setup: Setup, begin: Callable[[Setup], State], batches: Sequence[Batch], compiled: bool = False) -> float:
@@ -113,14 +137,14 @@ def _time(setup: Setup, begin: Callable[[Setup], State], batches: Sequence[Batch
     state.model.train()
     seconds: list[float] = []
     started = time.perf_counter()
-    for step in range(_STEPS + 2):
+    for step in itertools.count():
         batch = batches[step % len(batches)].to(setup.device)
         before = time.perf_counter()
         loss = train_step(setup, state, batch).total
         state.step += 1
         loss.item()  # waits for an accelerator
         seconds.append(time.perf_counter() - before)
-        if time.perf_counter() - started > _SECONDS and step >= 1:
+        if (step >= _STEPS + 1 and sum(seconds[2:]) > _ENOUGH) or (time.perf_counter() - started > _SECONDS and step):
             break
     return statistics.median(seconds[2:] or seconds[1:])
 

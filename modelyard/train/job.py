@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+
+import torch
 
 from modelyard.bundle.contents import make_task
 from modelyard.core.events import EventLog
@@ -15,7 +18,7 @@ from modelyard.data.prepare import Prepared
 from modelyard.models.base import Family
 from modelyard.models.build import settle
 from modelyard.spec.settings import Choice
-from modelyard.spec.spec import Spec
+from modelyard.spec.spec import Spec, TrainSpec
 from modelyard.tasks.base import Task
 from modelyard.tasks.model import build_model
 from modelyard.train.arithmetic import choose_arithmetic
@@ -62,7 +65,7 @@ class Job:
 
 
 def make_job(spec: Spec, prepared: Prepared, parent: Parent | None, resolved: Resolved | None, log: EventLog) -> Job:
-    """Decide what is open.
+    """Decide what is open, and set torch's number of threads to what was decided.
 
     Args:
         spec: What is asked for.
@@ -93,11 +96,11 @@ def make_job(spec: Spec, prepared: Prepared, parent: Parent | None, resolved: Re
     if parent is not None:
         loaded = load_pretrained(build_model(task, family, inputs, spec.seed), prepared.fitted, task, parent)
 
-    def new_model() -> Family:
+    def new_model(settings: TrainSpec) -> Family:
         model = build_model(task, family, inputs, spec.seed)
         if parent is not None:
             load_pretrained(model, prepared.fitted, task, parent)
-        lean_model(spec.train, model)
+        lean_model(settings, model)
         return model.to(setup.device)
 
     changes: dict[str, Any] = {}
@@ -106,14 +109,17 @@ def make_job(spec: Spec, prepared: Prepared, parent: Parent | None, resolved: Re
         setup = _changed(setup, changes)
         changes |= _measure_arithmetic(spec, setup, new_model, family, inputs, reasons)
         setup = _changed(setup, changes)
+    if setup.settings.threads is not None:
+        torch.set_num_threads(setup.settings.threads)
     search = None if resolved is None else resolved.search
     if spec.train.learning_rate == "find":
         log("finding_rate")
-        search = find_rate(setup, new_model())
+        search = find_rate(setup, new_model(setup.settings))
         reasons["train.learning_rate"] = "the steepest fall of the loss in the range test"
         changes["learning_rate"] = search.suggestion
         setup = _changed(setup, changes)
-    return Job(spec.replace(train=setup.settings), prepared, task, setup, reasons, search, loaded, new_model)
+    spec = spec.replace(train=setup.settings)
+    return Job(spec, prepared, task, setup, reasons, search, loaded, partial(new_model, setup.settings))
 
 
 def _changed(setup: Setup, changes: Mapping[str, Any]) -> Setup:
@@ -122,12 +128,12 @@ def _changed(setup: Setup, changes: Mapping[str, Any]) -> Setup:
 
 
 def _fit_in_memory(
-    spec: Spec, setup: Setup, new_model: Callable[[], Family], reasons: dict[str, str]
+    spec: Spec, setup: Setup, new_model: Callable[[TrainSpec], Family], reasons: dict[str, str]
 ) -> dict[str, Any]:
     """Find how many pieces a batch is cut into, when that is left to memory."""
     if spec.train.batch_size != "auto":
         return {}
-    model = new_model()
+    model = new_model(setup.settings)
     found = find_micro_batch(
         trial_step(setup, model),
         min(setup.settings.global_batch_size, len(setup.train.store)),
@@ -141,15 +147,13 @@ def _fit_in_memory(
 def _measure_arithmetic(
     spec: Spec,
     setup: Setup,
-    new_model: Callable[[], Family],
+    new_model: Callable[[TrainSpec], Family],
     family: Choice[Any],
     inputs: list[Input] | tuple[Input, ...],
     reasons: dict[str, str],
 ) -> dict[str, Any]:
-    """Choose precision and compiling, where they are left open."""
+    """Choose precision, threads and compiling, where they are left open."""
     settings = setup.settings
-    if settings.precision != "auto" and settings.compile != "auto":
-        return {}
     about = settings.model_dump(mode="json", include={"batch_size", "accumulate", "optimizer", "memory", "ema"})
     facts = [
         family.name,
@@ -159,7 +163,8 @@ def _measure_arithmetic(
         about,
     ]
     steps = min(settings.epochs * len(setup.train), settings.max_steps or 2**62)
-    chosen = choose_arithmetic(setup, lambda changed: start(spec, changed, new_model()), steps, facts)
-    if settings.precision == "auto":
-        reasons["train.precision"] = chosen.reason
-    return {"precision": chosen.precision, "compile": chosen.compiled}
+    chosen = choose_arithmetic(setup, lambda changed: start(spec, changed, new_model(changed.settings)), steps, facts)
+    for name, is_open in {"precision": settings.precision == "auto", "threads": settings.threads is None}.items():
+        if is_open and chosen.reason:
+            reasons[f"train.{name}"] = chosen.reason
+    return {"precision": chosen.precision, "threads": chosen.threads, "compile": chosen.compiled}

@@ -32,6 +32,11 @@ class Keeper:
         self.seconds = 0.0
         """Time that training waited for copies of its state."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether a save is being written."""
+        return self._saver.busy
+
     def due(self, state: State, epoch_ended: bool = False) -> bool:
         """Say whether a state between two steps is to be saved now. One save at a time: while one is being written, the
         next chance comes after the next step."""
@@ -42,7 +47,7 @@ class Keeper:
             self._wanted |= settings.steps is not None and state.step % settings.steps == 0
         if settings.minutes is not None and time.monotonic() - self._last >= 60 * settings.minutes:
             self._wanted = True
-        return self._wanted and not self._saver.busy
+        return self._wanted and not self.busy
 
     def save(self, state: State) -> None:
         """Copy a state and have it written in the background."""

@@ -1,4 +1,4 @@
-"""Carries out `train.memory`: what a model and its optimizer do differently to take less memory."""
+"""Carries out `train.memory` and float8: what a model and its optimizer do differently to take less memory and time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import nn
 
 from modelyard.core.registry import table
 from modelyard.models.blocks.checkpointing import checkpoint_blocks
+from modelyard.models.blocks.float8 import float8_linears
 from modelyard.spec.spec import TrainSpec
 from modelyard.train.fused_backward import FusedBackward, check_fused_backward
 from modelyard.train.low_bit import make_low_bit
@@ -16,11 +17,14 @@ __all__ = ["lean_model", "lean_optimizer", "make_optimizer"]
 
 
 def lean_model(settings: TrainSpec, model: nn.Module) -> None:
-    """Make a model forget what can be computed again, when the settings say so; in place, before it is compiled.
+    """Make a model forget what can be computed again, and multiply in float8, when the settings say so; in place,
+    before it is compiled.
 
     Raises:
-        SpecError: The model has nothing to forget.
+        SpecError: The model has nothing to forget, or nothing large enough for float8.
     """
+    if settings.precision == "float8":
+        float8_linears(model)
     if settings.memory.activation_checkpointing:
         checkpoint_blocks(model)
 

@@ -24,7 +24,7 @@ from modelyard.data.batch import Batch
 from modelyard.data.chunks import Progress
 from modelyard.data.prepare import prepare
 from modelyard.models.build import count_parameters
-from modelyard.spec.spec import DivergenceSpec, Spec
+from modelyard.spec.spec import DivergenceSpec, Spec, TrainSpec
 from modelyard.train.checkpoints import Snapshot
 from modelyard.train.cost import flop_counter
 from modelyard.train.job import make_job
@@ -126,6 +126,8 @@ class _Profiling:
     """Resolved."""
     setup: Setup
     state: State
+    asked: TrainSpec
+    """The settings with what they left to measurement."""
     progress: Progress
 
     @classmethod
@@ -134,13 +136,14 @@ class _Profiling:
         if spec.train.learning_rate == "find":
             spec = spec.replace(train=spec.train.model_copy(update={"learning_rate": _RATE}))
         parent = None if spec.train.pretrained is None else open_parent(spec.train.pretrained)
-        asked = spec if parent is None else adopt(spec, parent)
-        accepts = None if asked.model is None else table("family").find(asked.model.name).accepts
-        targets_of = None if asked.task is None else table("task").find(asked.task.name).targets_of
-        prepared = prepare(asked, accepts, targets_of, progress, None if parent is None else inherited(parent))
+        named = spec if parent is None else adopt(spec, parent)
+        accepts = None if named.model is None else table("family").find(named.model.name).accepts
+        targets_of = None if named.task is None else table("task").find(named.task.name).targets_of
+        prepared = prepare(named, accepts, targets_of, progress, None if parent is None else inherited(parent))
         progress("choosing what the spec leaves open, for", len(prepared.splits["train"]))
         job = make_job(spec, prepared, parent, None, EventLog(None))
-        return cls(job.spec, job.setup, job.begin(), progress)
+        asked = job.spec.train.model_copy(update={"precision": spec.train.precision, "compile": spec.train.compile})
+        return cls(job.spec, job.setup, job.begin(), asked, progress)
 
     def run(self, asked: int | None, trace: Path | None, refresh: bool) -> Profile:
         """Measure everything."""
@@ -194,14 +197,14 @@ class _Profiling:
             work=work_of(flops, step.median, limits, setup),
             limits=limits,
             modules=modules_of(state.model, watched, flops, parts),
-            operators=operators_of(watched),
+            operators=operators_of(watched, step.median),
             memory=memory,
             projection=projection_of(setup, step.median, rows),
             advice=[],
             notes=notes_of(setup, rows, load, cores()),
             trace=None if trace is None else str(trace),
         )
-        return replace(found, advice=advise(found, settings, cores()))
+        return replace(found, advice=advise(found, self.asked, cores()))
 
     # -- passes -------------------------------------------------------------------------------------------------------
 
@@ -258,8 +261,12 @@ class _Profiling:
 
     def _flops(self, batch: Batch) -> dict[str, dict[str, float]]:
         """Return module → operator → operations of a step; the module `""` is the model, `None` everything."""
-        with torch.compiler.set_stance("force_eager"), flop_counter() as counter:
-            self._step(batch)
+        runner, self.state.runner = self.state.runner, None  # operators are counted where none is compiled away
+        try:
+            with flop_counter() as counter:
+                self._step(batch)
+        finally:
+            self.state.runner = runner
         found: dict[str, dict[str, float]] = {}
         for name, counts in counter.get_flop_counts().items():
             path = EVERYTHING if name == "Global" else name.partition(".")[2]

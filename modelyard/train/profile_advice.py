@@ -37,7 +37,7 @@ class Thresholds:
     """Share of a step's peak memory that is activations."""
     near: float = 0.6
     """Share of the machine's limit that is near it."""
-    worth_compiling: float = 120.0
+    worth_compiling: float = 600.0
     """Seconds of training, from which the minute that compiling may take comes back."""
     large: int = 4096
     """Rows of a batch, from which a larger one is not advised."""
@@ -51,7 +51,8 @@ def advise(profile: Profile, settings: TrainSpec, cores: int) -> list[Advice]:
 
     Args:
         profile: The measured numbers; its own advice is not looked at.
-        settings: The resolved settings that were profiled.
+        settings: As the spec asks, with `workers` resolved. What it leaves to measurement (`precision` and `compile`
+            when `auto`) was measured on real steps, and no guess is made against that.
         cores: CPU cores this process may use.
     """
     rules = (_data, _transfer, _threads, _precision, _fixed, _optimizer, _traffic, _memory)
@@ -68,21 +69,17 @@ _Found = Sequence[tuple[float, Advice]]
 
 
 def _data(profile: Profile, settings: TrainSpec, cores: int) -> _Found:
-    share = profile.part("data").share
+    part, workers = profile.part("data"), settings.workers
+    # Without workers a batch is waited for as long as it takes to make: more than that is others on the machine.
+    seconds = min(part.seconds, profile.loading_seconds) if workers == 0 else part.seconds
+    share = seconds / profile.parts_seconds
     if share < THRESHOLDS.data:
         return []
-    waits = f"a step waits {_ms(profile.part('data').seconds)} for its batch, {share:.0%} of its time"
+    waits = f"a step waits {_ms(seconds)} for its batch, {share:.0%} of its time"
     makes = f"making one takes {_ms(profile.loading_seconds)}"
-    workers = settings.workers
     if workers == 0:
-        return [
-            (
-                share,
-                Advice(
-                    "train.workers=1", f"{waits}; {makes}, which a thread can do ahead of time where a core is left"
-                ),
-            )
-        ]
+        ahead = f"{waits}, which a thread can make ahead of time where a core is left"
+        return [(share, Advice("train.workers=1", ahead))]
     if isinstance(workers, int) and workers < cores:
         more = f"{makes}, more than {_threads_of(workers)} can do ahead"
         return [(share, Advice(f"train.workers={min(cores, 2 * workers)}", f"{waits}; {more}"))]
@@ -115,7 +112,7 @@ def _threads(profile: Profile, settings: TrainSpec, cores: int) -> _Found:
 
 def _precision(profile: Profile, settings: TrainSpec, cores: int) -> _Found:
     share = profile.account.share("products")
-    if share < THRESHOLDS.products:
+    if share < THRESHOLDS.products or settings.precision == "auto":
         return []
     least = profile.work.least_seconds
     now = least.get(profile.precision, 0.0)
@@ -145,8 +142,9 @@ def _fixed(profile: Profile, settings: TrainSpec, cores: int) -> _Found:
     if profile.batch_size < THRESHOLDS.large:
         larger = f"{cost}; a larger batch has as many calls"
         found.append((share * 0.75, Advice(f"train.batch_size={4 * profile.batch_size}", larger)))
-    if settings.compile is not True and profile.projection.seconds >= THRESHOLDS.worth_compiling:
-        found.append((share * 0.5, Advice("train.compile=true", f"{cost}; a compiled model makes fewer")))
+    if settings.compile is False and profile.projection.seconds >= THRESHOLDS.worth_compiling:
+        fewer = f"{cost}; a compiled model makes fewer, and auto measures whether that pays"
+        found.append((share * 0.5, Advice("train.compile=auto", fewer)))
     return found
 
 
@@ -164,10 +162,13 @@ def _optimizer(profile: Profile, settings: TrainSpec, cores: int) -> _Found:
 def _traffic(profile: Profile, settings: TrainSpec, cores: int) -> _Found:
     share = profile.account.share("traffic")
     short = profile.projection.seconds < THRESHOLDS.worth_compiling
-    if share < THRESHOLDS.traffic or settings.compile is True or short:
+    if share < THRESHOLDS.traffic or settings.compile is not False or short:
         return []
-    reason = f"{share:.0%} of a step is elementwise work that moves memory; a compiled model does several in one pass"
-    return [(share * 0.4, Advice("train.compile=true", reason))]
+    reason = (
+        f"{share:.0%} of a step is elementwise work that moves memory; a compiled model does several in one pass, and "
+        "auto measures whether that pays"
+    )
+    return [(share * 0.4, Advice("train.compile=auto", reason))]
 
 
 def _memory(profile: Profile, settings: TrainSpec, cores: int) -> _Found:

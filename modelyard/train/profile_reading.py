@@ -70,7 +70,7 @@ def account_of(step: float, parts: Sequence[Part], watched: Operators, accelerat
     else:
         waiting = min(asked, step)
         products, traffic = _at_most(step - waiting, products, traffic)
-    fixed = step - waiting - products - traffic
+    fixed = max(0.0, step - waiting - products - traffic)  # which rounding would make less
     shares = {"compute": products, "memory traffic": traffic, "fixed costs": fixed, "input": waiting}
     return Account(products, traffic, fixed, waiting, watched.calls, max(shares, key=lambda name: shares[name]))
 
@@ -139,15 +139,16 @@ def _parent(path: str, known: dict[str, float]) -> str | None:
     return None
 
 
-def operators_of(watched: Operators) -> list[OperatorCost]:
-    """Return the costliest operators."""
+def operators_of(watched: Operators, step: float) -> list[OperatorCost]:
+    """Return the costliest operators, scaled where the profiler slowed them down beyond the step."""
     whole = sum(one.seconds for one in watched.operators.values())
+    scale = min(1.0, step / whole) if whole else 0.0
     ordered = sorted(watched.operators.items(), key=lambda item: -item[1].seconds)
     return [
         OperatorCost(
             name=name.removeprefix("aten::"),
             calls=one.calls,
-            seconds=one.seconds,
+            seconds=one.seconds * scale,
             share=one.seconds / whole if whole else 0.0,
             kernels=one.kernels[:3],
         )

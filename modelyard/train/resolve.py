@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from modelyard.core.device import cores, multiplies_bfloat16, pick_device
+from modelyard.core.device import environment, multiplies_bfloat16, multiplies_float8, pick_device
 from modelyard.core.errors import Problem, SpecError, nearest
 from modelyard.core.registry import table
 from modelyard.data.kinds import Input
@@ -55,7 +55,10 @@ def choose_family(spec: Spec, inputs: Sequence[Input], rows: int, reasons: dict[
 def choose_training(settings: TrainSpec, family: str, reasons: dict[str, str]) -> TrainSpec:
     """Return the training settings with everything filled in that follows from rules.
 
-    What has to be measured stays: `learning_rate: find`, `batch_size`, `precision` and `compile: auto`.
+    What has to be measured stays: `learning_rate: find`, `batch_size`, `precision` and `compile: auto`, no `threads`.
+
+    Raises:
+        SpecError: The device does not multiply what `precision` asks for.
     """
     changes: dict[str, Any] = {}
     optimizer = settings.optimizer
@@ -77,6 +80,8 @@ def choose_training(settings: TrainSpec, family: str, reasons: dict[str, str]) -
     if settings.device == "auto":
         changes["device"] = str(device)
         reasons["train.device"] = "the first accelerator, else the CPU"
+    if settings.precision == "float8" and not multiplies_float8(device):
+        raise Spec.problem("train.precision", _no_float8(device))
     if settings.precision == "auto":
         reason = _only_float32(device, family)
         if reason:
@@ -87,10 +92,21 @@ def choose_training(settings: TrainSpec, family: str, reasons: dict[str, str]) -
         reasons["train.workers"] = (
             "the same cores make batches and compute" if on_cpu else "the accelerator never waits"
         )
-    if settings.threads is None:
-        changes["threads"] = cores()
-        reasons["train.threads"] = "all cores this process may use"
     return settings.model_copy(update=changes)
+
+
+def _no_float8(device: torch.device) -> str:
+    """Say what a device that does not multiply float8 has instead."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        what = f"{torch.cuda.get_device_name(device)}, compute capability {major}.{minor}"
+    else:
+        what = environment()["processor"]
+    has = "float32 and bfloat16" if multiplies_bfloat16(device.type) else "float32"
+    return (
+        "float8 needs an accelerator of NVIDIA's of compute capability 8.9 or more (Ada, Hopper, Blackwell); "
+        f"this {device} is {what}, and multiplies {has} natively. Use auto, which measures what it has"
+    )
 
 
 def _only_float32(device: torch.device, family: str) -> str:

@@ -32,15 +32,18 @@ class Setup:
     seed: int
     device: torch.device
     precision: str
-    """`float32` or `bfloat16`, resolved."""
+    """`float32`, `bfloat16` or `float8`, resolved: the same as in `settings`."""
     files: Sequence[str] = ()
     """Names of the files that `row.file` of the training store counts."""
     semi_supervised: SemiSupervised | None = None
     """How rows without a target are learned from."""
 
     def arithmetic(self) -> AbstractContextManager[object]:
-        """Return the context in which the forward pass of training runs."""
-        if self.precision == "bfloat16":
+        """Return the context in which the forward pass of training runs.
+
+        In `float8` it is that of bfloat16: the model's large linear layers, changed by `lean_model`, go further in it.
+        """
+        if self.precision in ("bfloat16", "float8"):
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 

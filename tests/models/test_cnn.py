@@ -11,6 +11,7 @@ from torch import nn
 
 from modelyard.core.errors import SpecError
 from modelyard.data.kinds import Image
+from modelyard.models.blocks.activation import activation
 from modelyard.models.blocks.picture_layers import Layer
 from modelyard.models.build import build
 from modelyard.models.cnn import Cnn
@@ -190,3 +191,17 @@ def test_editors_learn_both_forms_from_the_schema() -> None:
     forms = schema["properties"]["layers"]["items"]["anyOf"]
     assert {"type": "string"} in forms
     assert {form["$ref"].rpartition("/")[2] for form in forms if "$ref" in form} >= {"Conv", "Pool", "Dense"}
+
+
+@pytest.mark.parametrize("function", ["relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "silu"])
+def test_a_layer_and_its_pool_are_a_pool_of_activations_in_whatever_order_they_are_computed(function):
+    x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = cnn(
+        [f"conv 4 same {function}", "pool 2", f"conv 6 same batch {function}", "pool 3 stride 1"],
+        picture(8, channels=1),
+    )
+    features = model.layers(x)
+    for index, pool in ((0, nn.MaxPool2d(2)), (2, nn.MaxPool2d(3, 1))):
+        layer = model.layers[index]
+        x = pool(activation(function)(layer.norm(layer.convolution(x))))
+    assert torch.equal(x.flatten(1), features)

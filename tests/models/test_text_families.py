@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from modelyard.data.kinds import Tokens
+from modelyard.models import embedding
 from modelyard.models.build import build
 from modelyard.models.embedding import Embedding
 from modelyard.models.encoder import Encoder
@@ -170,3 +171,17 @@ def test_key_value_heads_not_given_are_as_many_as_heads() -> None:
 def test_dimensions_that_do_not_fit_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Encoder.Settings(**settings)
+
+
+def test_the_gradient_of_averaged_embeddings_is_that_of_torchs_own(monkeypatch):
+    monkeypatch.setattr(embedding, "_TOGETHER", 300)  # several parts of the batch
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(50, 8, generator=generator, requires_grad=True)
+    ids, share = torch.randint(0, 50, (13, 7), generator=generator), torch.rand(13, 7, generator=generator)
+    sums = [
+        embedding._WeightedSum.apply(weight, ids, share),
+        torch.nn.functional.embedding_bag(ids, weight, mode="sum", per_sample_weights=share),
+    ]
+    assert torch.equal(*sums)
+    ours, torchs = (torch.autograd.grad(one.square().sum(), weight)[0] for one in sums)
+    torch.testing.assert_close(ours, torchs)

@@ -21,8 +21,10 @@ MODULE = importlib.import_module("modelyard.train.profile")
 
 
 @pytest.fixture(autouse=True)
-def _no_limits(monkeypatch):
-    """Measure no limits of the machine: they are not what is tested here."""
+def _little(monkeypatch):
+    """Measure no limits of the machine, which are not what is tested here, and little else."""
+    monkeypatch.setattr(MODULE, "_PROFILED", (2, 2))
+    monkeypatch.setattr(MODULE, "_STRETCHES", 2)
     monkeypatch.setattr(MODULE, "machine_limits", lambda device, refresh: LIMITS)
 
 

@@ -14,24 +14,28 @@ from modelyard.train.profile_records import Account, Projection, StepWork
 LONG = Projection(100, 10, 1000, 60.0, 600.0)
 
 
+def train_spec(**given):
+    return TrainSpec(**({"workers": 0, "precision": "float32", "compile": False} | given))
+
+
 def settings(profile, cores=2, **given):
     """The settings that are advised for a profile."""
-    return [one.setting for one in advise(profile, TrainSpec(workers=0, **given), cores)]
+    return [one.setting for one in advise(profile, train_spec(**given), cores)]
 
 
 def reason(profile, setting, cores=2, **given):
-    (found,) = [one for one in advise(profile, TrainSpec(**({"workers": 0} | given)), cores) if one.setting == setting]
+    (found,) = [one for one in advise(profile, train_spec(**given), cores) if one.setting == setting]
     return found.reason
 
 
 def test_where_nothing_stands_out_it_is_said_so_and_what_the_step_is_bound_by():
-    (only,) = advise(made_up(), TrainSpec(workers=0), 2)
+    (only,) = advise(made_up(), train_spec(), 2)
     assert only.setting == "" and only.reason == "no part stands out; the step is bound by compute"
 
 
 def test_near_the_limit_only_less_work_helps():
     near = made_up(work=StepWork(2e9, 0.0, 70e9, {"float32": 0.07, "bfloat16": 0.07}, 0.7))
-    (only,) = advise(near, TrainSpec(workers=0), 2)
+    (only,) = advise(near, train_spec(), 2)
     assert only.reason == "products run at 70% of the machine's limit over the whole step: only less work helps"
 
 
@@ -39,7 +43,20 @@ def test_a_step_that_waits_for_its_batch_gets_a_worker():
     waits = made_up(parts=parts(data=0.034, forward=0.02, backward=0.038), loading_seconds=0.05)
     assert settings(waits)[0] == "train.workers=1"
     said = reason(waits, "train.workers=1")
-    assert "waits 34 ms for its batch, 34% of its time" in said and "making one takes 50 ms" in said
+    assert "waits 34 ms for its batch, 34% of its time" in said and "a thread can make ahead of time" in said
+    assert "making one takes 50 ms" in advise(replace(waits, threads=4), train_spec(workers=1), 4)[0].reason
+
+
+def test_a_wait_that_is_longer_than_making_the_batch_is_not_the_loaders():
+    busy = made_up(parts=parts(data=0.034, forward=0.02, backward=0.038), loading_seconds=0.002)
+    assert settings(busy) == [""]
+
+
+def test_what_was_left_to_measurement_is_not_guessed_at():
+    faster = made_up(work=StepWork(2e9, 0.0, 20e9, {"float32": 0.036, "bfloat16": 0.02}, 0.36))
+    assert settings(faster, precision="auto") == [""]
+    moving = made_up(account=Account(0.03, 0.05, 0.019, 0.001, 200.0, "memory traffic"), projection=LONG)
+    assert settings(moving, compile="auto") == [""]
 
 
 def test_with_workers_more_are_advised_up_to_the_cores_and_then_less_work():
@@ -52,7 +69,8 @@ def test_with_workers_more_are_advised_up_to_the_cores_and_then_less_work():
 
 @pytest.mark.parametrize(("share", "speaks"), [(0.099, False), (0.101, True)])
 def test_the_wait_is_said_from_its_threshold_on(share, speaks):
-    found = made_up(parts=parts(data=share, forward=1 - share, backward=0, loss=0, optimizer=0, other=0))
+    seconds = {"data": share, "forward": 1 - share, "backward": 0, "loss": 0, "optimizer": 0, "other": 0}
+    found = made_up(parts=parts(**seconds), parts_seconds=1.0, loading_seconds=share)
     assert ("train.workers=1" in settings(found)) == speaks
 
 
@@ -86,9 +104,9 @@ def test_fixed_costs_get_a_larger_batch_and_a_long_training_is_compiled():
     assert "69% of a step is fixed costs: 310 operator calls of 223 µs on average" in reason(
         fixed, "train.batch_size=512"
     )
-    assert settings(replace(fixed, projection=LONG)) == ["train.batch_size=512", "train.compile=true"]
+    assert settings(replace(fixed, projection=LONG)) == ["train.batch_size=512", "train.compile=auto"]
     assert settings(replace(fixed, projection=LONG), compile=True) == ["train.batch_size=512"]
-    assert settings(replace(fixed, batch_size=THRESHOLDS.large, projection=LONG)) == ["train.compile=true"]
+    assert settings(replace(fixed, batch_size=THRESHOLDS.large, projection=LONG)) == ["train.compile=auto"]
 
 
 def test_a_costly_optimizer_gets_fewer_and_larger_steps():
@@ -109,8 +127,8 @@ def test_a_setting_is_advised_once_with_its_best_reason():
 def test_memory_traffic_is_compiled_where_training_is_long_enough():
     moving = made_up(account=Account(0.03, 0.05, 0.019, 0.001, 200.0, "memory traffic"))
     assert settings(moving) == [""]
-    assert settings(replace(moving, projection=LONG)) == ["train.compile=true"]
-    assert "50% of a step is elementwise work" in reason(replace(moving, projection=LONG), "train.compile=true")
+    assert settings(replace(moving, projection=LONG)) == ["train.compile=auto"]
+    assert "50% of a step is elementwise work" in reason(replace(moving, projection=LONG), "train.compile=auto")
 
 
 def test_idle_cores_are_used():
@@ -150,6 +168,7 @@ def test_on_an_accelerator_its_own_memory_is_what_fills():
 def test_what_promises_most_comes_first():
     both = made_up(
         parts=parts(data=0.04, forward=0.02, backward=0.032),
+        loading_seconds=0.04,
         work=StepWork(2e9, 0.0, 20e9, {"float32": 0.036, "bfloat16": 0.02}, 0.36),
         limits=LIMITS,
     )

@@ -112,8 +112,10 @@ def test_modules_are_scaled_to_the_step_and_flops_are_each_ones_own():
 
 
 def test_operators_come_by_their_time():
-    found = operators_of(operators(relu=1.0, mm=3.0))
+    found = operators_of(operators(relu=1.0, mm=3.0), 10.0)
     assert [(one.name, one.seconds, one.share) for one in found] == [("mm", 3.0, 0.75), ("relu", 1.0, 0.25)]
+    found = operators_of(operators(relu=1.0, mm=3.0), 2.0)  # the profiler slows them down
+    assert [(one.name, one.seconds, one.share) for one in found] == [("mm", 1.5, 0.75), ("relu", 0.5, 0.25)]
 
 
 def test_an_epoch_and_the_whole_training_follow_from_the_step():

@@ -104,6 +104,7 @@ def call(arguments, capsys):
 
 def test_the_verb_profiles_a_file_with_overrides_and_writes_a_trace(cancer_csv, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(MODULE, "machine_limits", lambda device, refresh: LIMITS)
+    monkeypatch.setattr(MODULE, "_PROFILED", (2, 2))
     spec, trace = tmp_path / "cancer.yaml", tmp_path / "trace.json"
     spec.write_text(f"data: {{source: {cancer_csv}, targets: {{diagnosis: category}}}}\nmodel: linear\n")
     common = ["profile", str(spec), "train.batch_size=50", "train.threads=1", "--steps", "4"]

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-__all__ = ["ACTIVATIONS", "Activation", "activation"]
+__all__ = ["ACTIVATIONS", "RISING", "Activation", "activation"]
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 
@@ -22,6 +22,10 @@ _MODULES: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
+
+
+RISING = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Tanh, nn.Sigmoid)
+"""Those that never fall as their input rises."""
 
 
 def activation(name: Activation) -> nn.Module:

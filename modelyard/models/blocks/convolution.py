@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from modelyard.models.blocks.activation import Activation, activation
+from modelyard.models.blocks.activation import RISING, Activation, activation
 from modelyard.models.blocks.checkpointing import Block
 from modelyard.models.blocks.initialise import he
 
@@ -43,6 +43,14 @@ class ConvLayer(Block):
         he(self.convolution, function or "relu", fan)
         self.norm = nn.BatchNorm2d(filters) if norm == "batch" else nn.Identity()
         self.activation = nn.Identity() if function is None else activation(function)
+
+    def split(self) -> tuple[ConvLayer, nn.Module | None]:
+        """Take the activation out, where it never falls as its input rises, so that it changes places with the largest
+        of a window; returns this layer and that activation, or None."""
+        if not isinstance(self.activation, RISING):
+            return self, None
+        taken, self.activation = self.activation, nn.Identity()
+        return self, taken
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Map float (B, C, H, W) to float (B, filters, H', W')."""

@@ -25,6 +25,7 @@ class Collected:
         self._outputs: list[Tensor] = []
         self._targets: list[dict[str, Tensor]] = []
         self._ids: list[npt.NDArray[np.int64]] = []
+        self._sorted: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self.loss = math.nan
         """Mean loss over all rows, set by `collect`."""
 
@@ -63,7 +64,9 @@ class Collected:
         return task.outcome(output[present], {name: target[present] for name, target in targets.items()})
 
     def _order(self) -> npt.NDArray[np.int64]:
-        return np.argsort(np.concatenate(self._ids), kind="stable")
+        if len(self._sorted) != len(self):  # more has come
+            self._sorted = np.argsort(np.concatenate(self._ids), kind="stable")
+        return self._sorted
 
 
 def collect(task: Task, model: nn.Module, loader: Loader, device: torch.device) -> Collected:

@@ -123,7 +123,8 @@ def _ranks(values: Floats) -> Statistic:
 def group_sums(ids: npt.NDArray[Any], count: int, rows: npt.NDArray[np.bool_] | None = None) -> Statistic:
     """Return weights (R, n) → the weight of each id, (R, count); ids (n,) in [0, count), only where `rows` holds."""
     chosen = np.arange(len(ids)) if rows is None else np.flatnonzero(rows)
-    order = chosen[np.argsort(ids[chosen], kind="stable")]
+    short = ids[chosen].astype(np.min_scalar_type(max(count - 1, 0)))  # one or two bytes are sorted without comparing
+    order = chosen[np.argsort(short, kind="stable")]
     present, starts = np.unique(ids[order], return_index=True)
 
     def statistic(weights: Floats) -> Floats:

@@ -80,8 +80,8 @@ def main() -> None:
         [
             "# What bfloat16 costs",
             "",
-            "Written by `python benchmarks/precision.py --write`. Test accuracy in percent, mean ± standard deviation over",
-            "five seeds; the difference of the two in points, paired by seed, with its 95% interval.",
+            "Written by `python benchmarks/precision.py --write`. Test accuracy in percent, mean ± standard deviation",
+            "over five seeds; the difference of the two in points, paired by seed, with its 95% interval.",
             "",
             f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']}.",
             "",

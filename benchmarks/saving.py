@@ -3,9 +3,9 @@
     python benchmarks/saving.py               a resnet-18 of 11 million weights, five saves
     python benchmarks/saving.py --saves 9
 
-Steps are taken without a pause; every few seconds the state (weights and two numbers a weight of AdamW's) is saved. What
-a save costs is the copy of the state and all that the steps around it take longer than the median step without one. The
-share is of a minute: one save a minute.
+Steps are taken without a pause; every few seconds the state (weights and two numbers a weight of AdamW's) is saved.
+What a save costs is the copy of the state and all that the steps around it take longer than the median step without
+one. The share is of a minute: one save a minute.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def main() -> None:
             state.step += 1
             steps.append((before, time.perf_counter() - before, due or keeper.busy))
         keeper.close()
-        size = sum(file.stat().st_size for file in Path(folder).glob("step-*/*")) / len(list(Path(folder).glob("step-*")))
+        newest = next(iter(Checkpoints(Path(folder))))
+        size = sum(file.stat().st_size for file in newest.iterdir())
     usual = statistics.median(seconds for _, seconds, saving in steps[10:] if not saving)
     lost = sum(seconds - usual for _, seconds, saving in steps if saving) / options.saves
     print(

@@ -227,7 +227,7 @@ class Session:
         """Return the seconds from the start of `modelyard train` on prepared data to the end of its first step."""
         with tempfile.TemporaryDirectory() as runs:
             spec = self.folder / name / "spec.yaml"
-            asked = [f"train.batch_size={WORKLOADS[name].batch}", "train.max_steps=1", f"train.threads={self.threads}"]
+            asked = [f"train.batch_size={WORKLOADS[name].batch}", "train.max_steps=1"]
             program = "from modelyard.cli import main; main()"
             started = time.time()
             done = subprocess.run(

@@ -25,7 +25,7 @@ def watch(event):
 
 
 asked = [f"seed={job.seed}", f"train.epochs={job.epochs}", f"train.batch_size={job.batch}",
-         f"train.learning_rate={job.rate}", f"train.threads={job.threads}"]  # fmt: skip
+         f"train.learning_rate={job.rate}"]  # fmt: skip
 with tempfile.TemporaryDirectory() as folder:
     run = modelyard.train(modelyard.open_spec(Path(job.folder) / "spec.yaml", asked), folder, [watch])
 clock.report(

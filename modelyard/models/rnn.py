@@ -57,6 +57,7 @@ class Rnn(Family):
 
     name = "rnn"
     accepts = ("tokens",)
+    gains_by_bfloat16 = True
     learning_rate = 0.003
 
     def __init__(self, settings: Settings, inputs: Sequence[Input], output_size: int) -> None:

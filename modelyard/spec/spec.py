@@ -224,6 +224,10 @@ class TrainSpec(Settings):
     """Whether the model is compiled by `torch.compile`; `auto`: where it was measured to pay."""
     memory: MemorySpec = MemorySpec()
     """What may cost time to save memory."""
+    side_by_side: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Parts of a batch that are computed at the same time, each on its share of the CPU threads; 1: the whole batch on
+    all of them. `auto`: what was measured to be the fastest. Not where a layer looks at the whole batch or draws random
+    numbers."""
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Threads that make batches ready ahead of time; 0: none. The batches are the same."""
     device: str = "auto"

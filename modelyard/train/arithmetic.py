@@ -21,6 +21,7 @@ from modelyard.core.files import cache_directory, digest_bytes, read_json, to_js
 from modelyard.core.records import Record
 from modelyard.data.batch import Batch
 from modelyard.models.blocks.float8 import large_linears
+from modelyard.train.side_by_side import can_be_divided, sharing
 from modelyard.train.state import State
 from modelyard.train.state import compiled as to_compiled
 from modelyard.train.step import Setup, train_step
@@ -47,6 +48,8 @@ class Arithmetic(Record):
 
     precision: str
     threads: int
+    side_by_side: int
+    """Parts of a batch that are computed at the same time."""
     compiled: bool
     seconds: dict[str, float]
     """Candidate → median seconds of a step; empty where nothing was to be chosen."""
@@ -63,7 +66,7 @@ def choose_arithmetic(setup: Setup, begin: Callable[[Setup], State], steps: int,
 
     Args:
         setup: The training's setup. Open are its precision when it is `auto`, the number of threads when there is none,
-            and compiling when it is `auto`.
+            dividing the batch between them when that is `auto`, and compiling when it is `auto`.
         begin: Makes a training's state for a setup, whose settings name the arithmetic; it is thrown away afterwards.
         steps: Steps of the whole training.
         facts: JSON values that the answer depends on: model, inputs, task, batch size ….
@@ -72,46 +75,81 @@ def choose_arithmetic(setup: Setup, begin: Callable[[Setup], State], steps: int,
     kinds = [setup.precision] if setup.precision != "auto" else _kinds(setup.device)
     threads = [settings.threads] if settings.threads else [cores(), 1] if setup.device.type == "cpu" else [cores()]
     threads = list(dict.fromkeys(threads))
-    if len(kinds) == 1 and len(threads) == 1 and settings.compile != "auto":
-        return Arithmetic(kinds[0], threads[0], settings.compile, {})
+    may_divide = settings.side_by_side == "auto" and threads[0] > 1 and _may_divide(setup)
+    parts = settings.side_by_side if isinstance(settings.side_by_side, int) else 1
+    if len(kinds) == 1 and len(threads) == 1 and settings.compile != "auto" and not may_divide:
+        return Arithmetic(kinds[0], threads[0], parts, settings.compile, {})
     machine = [environment()["processor"], environment()["accelerators"], torch.__version__, str(setup.device)]
     length = steps.bit_length() if settings.compile == "auto" else 0
-    key = [*machine, threads, kinds, settings.compile, length, *facts]
+    key = [*machine, threads, kinds, may_divide, settings.compile, length, *facts]
     place = cache_directory() / "measured" / f"{digest_bytes(to_json(key).encode())}.json"
     known = _known(place)
     if known is not None:
         return known
-    found = _measure(setup, begin, steps, kinds, threads)
+    found = _measure(setup, begin, steps, kinds, threads, may_divide)
     write_json(place, found)
     return found
 
 
+def _may_divide(setup: Setup) -> bool:
+    """Whether the settings allow parts of a batch side by side; whether the model does is seen when there is one."""
+    settings = setup.settings
+    whole = settings.accumulate == 1 and not settings.memory.fused_backward and settings.compile is not True
+    return setup.device.type == "cpu" and whole and setup.semi_supervised is None
+
+
 def _measure(
-    setup: Setup, begin: Callable[[Setup], State], steps: int, kinds: list[str], threads: list[int]
+    setup: Setup, begin: Callable[[Setup], State], steps: int, kinds: list[str], threads: list[int], may_divide: bool
 ) -> Arithmetic:
-    if "float8" in kinds and len(kinds) > 1 and not large_linears(begin(_with(setup, "float32")).model):
-        kinds = [kind for kind in kinds if kind != "float8"]
+    before, most = torch.get_num_threads(), threads[0]
     batches = list(itertools.islice(setup.train.epoch(0), 2))
-    before = torch.get_num_threads()
-    seconds: dict[tuple[str, int], float] = {}
+    if (may_divide or len(kinds) > 1) and batches:
+        model = begin(_with(setup, "float32", 1)).model
+        may_divide = may_divide and can_be_divided(setup.task, model, batches[0])
+        if not large_linears(model):
+            kinds = [kind for kind in kinds if kind != "float8" or len(kinds) == 1]
+    parts = setup.settings.side_by_side if isinstance(setup.settings.side_by_side, int) else 1
+    seconds: dict[tuple[str, int, int], float] = {}
     try:
-        for kind, count in itertools.product(kinds, threads):
-            if count == threads[0] or seconds[kind, threads[0]] < _SHORT:
-                torch.set_num_threads(count)
-                seconds[kind, count] = _time(_with(setup, kind), begin, batches)
-        kind, count = min(
-            seconds, key=lambda way: seconds[way] * _WORTH ** (kinds.index(way[0]) + (way[1] > 1 and len(threads) > 1))
+        for kind in kinds:
+            ways = [(kind, most, parts)]
+            ways += [(kind, most, most)] if may_divide else []
+            ways += [(kind, count, 1) for count in threads[1:]]
+            for way in ways:
+                if way[1] < most and seconds[ways[0]] > _SHORT:
+                    continue
+                torch.set_num_threads(way[1])
+                changed = _with(setup, kind, way[2])
+                with sharing(changed.settings):
+                    seconds[way] = _time(changed, begin, batches)
+        best = min(
+            seconds, key=lambda way: seconds[way] * _WORTH ** (kinds.index(way[0]) + (way[1] > 1 < len(seconds)))
         )
+        kind, count, parts = best
         torch.set_num_threads(count)
-        names = {way: way[0] if len(threads) == 1 else f"{way[0]} on {way[1]}" for way in seconds}
-        told = {names[way]: value for way, value in seconds.items()} if len(seconds) > 1 else {}
-        plain, asked = seconds[kind, count], setup.settings.compile
+        told = (
+            {_name(way, kinds, threads, may_divide): value for way, value in seconds.items()}
+            if len(seconds) > 1
+            else {}
+        )
+        plain, asked = seconds[best], setup.settings.compile
         compiled = asked is True
         if asked == "auto" and plain * steps > _COMPILE_FROM:
-            compiled = _compiling_pays(_with(setup, kind), begin, batches, plain, steps, told)
-        return Arithmetic(kind, count, compiled, told)
+            compiled = _compiling_pays(_with(setup, kind, 1), begin, batches, plain, steps, told)
+        return Arithmetic(kind, count, 1 if compiled else parts, compiled, told)
     finally:
         torch.set_num_threads(before)
+
+
+def _name(way: tuple[str, int, int], kinds: list[str], threads: list[int], divided: bool) -> str:
+    """Name a way by what is open."""
+    kind, count, parts = way
+    words = [kind] if len(kinds) > 1 else []
+    if len(threads) > 1 or divided:
+        words.append(f"{count} threads" if count > 1 else "1 thread")
+    if parts > 1:
+        words.append("side by side")
+    return " ".join(words) or kind
 
 
 def _kinds(device: torch.device) -> list[str]:
@@ -124,8 +162,8 @@ def _kinds(device: torch.device) -> list[str]:
     return kinds
 
 
-def _with(setup: Setup, precision: str) -> Setup:
-    settings = setup.settings.model_copy(update={"precision": precision})
+def _with(setup: Setup, precision: str, parts: int) -> Setup:
+    settings = setup.settings.model_copy(update={"precision": precision, "side_by_side": parts})
     return replace(setup, settings=settings, precision=precision)
 
 

@@ -16,6 +16,7 @@ from modelyard.core.errors import ModelyardError
 from modelyard.train.memory_settings import make_optimizer
 from modelyard.train.records import RateSearch
 from modelyard.train.schedules import Constant
+from modelyard.train.side_by_side import sharing
 from modelyard.train.state import State
 from modelyard.train.step import Setup, train_step
 from modelyard.train.watch import Watch
@@ -53,7 +54,8 @@ def find_rate(setup: Setup, model: nn.Module, low: float = 1e-6, high: float = 1
             epoch += 1
             batches = iter(setup.train.epoch(epoch))
             batch = next(batches)
-        loss = train_step(setup, state, batch.to(setup.device)).total
+        with sharing(setup.settings):
+            loss = train_step(setup, state, batch.to(setup.device)).total
         state.step += 1
         smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * float(loss)
         corrected = smooth / (1 - _SMOOTHING ** (step + 1))

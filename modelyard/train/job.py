@@ -31,6 +31,7 @@ from modelyard.train.portions import assign_folds, find_units
 from modelyard.train.pretrained import Loaded, Parent, load_pretrained
 from modelyard.train.records import RateSearch
 from modelyard.train.resolve import check_metrics, choose_family, choose_task, choose_training
+from modelyard.train.side_by_side import can_be_divided
 from modelyard.train.start import set_up, start
 from modelyard.train.state import State
 from modelyard.train.step import Setup
@@ -152,8 +153,13 @@ def _measure_arithmetic(
     inputs: list[Input] | tuple[Input, ...],
     reasons: dict[str, str],
 ) -> dict[str, Any]:
-    """Choose precision, threads and compiling, where they are left open."""
+    """Choose precision, threads, their parts and compiling, where they are left open."""
     settings = setup.settings
+    if isinstance(settings.side_by_side, int) and settings.side_by_side > 1:
+        batch = next(iter(setup.train.epoch(0)), None)
+        if batch is not None and not can_be_divided(setup.task, new_model(settings), batch):
+            message = "a layer of this model looks at the whole batch or draws random numbers; leave it out"
+            raise Spec.problem("train.side_by_side", message)
     about = settings.model_dump(mode="json", include={"batch_size", "accumulate", "optimizer", "memory", "ema"})
     facts = [
         family.name,
@@ -164,7 +170,13 @@ def _measure_arithmetic(
     ]
     steps = min(settings.epochs * len(setup.train), settings.max_steps or 2**62)
     chosen = choose_arithmetic(setup, lambda changed: start(spec, changed, new_model(changed.settings)), steps, facts)
-    for name, is_open in {"precision": settings.precision == "auto", "threads": settings.threads is None}.items():
-        if is_open and chosen.reason:
+    found = {
+        "precision": chosen.precision,
+        "threads": chosen.threads,
+        "side_by_side": chosen.side_by_side,
+        "compile": chosen.compiled,
+    }
+    for name in found:
+        if getattr(settings, name) in ("auto", None) and chosen.reason:
             reasons[f"train.{name}"] = chosen.reason
-    return {"precision": chosen.precision, "threads": chosen.threads, "compile": chosen.compiled}
+    return found

@@ -5,7 +5,7 @@ nor task, and it loses nothing: between any two steps its state can be saved, an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import nn
 
@@ -20,6 +20,7 @@ from modelyard.train.keeper import Keeper
 from modelyard.train.out_of_memory import explain_out_of_memory, is_out_of_memory
 from modelyard.train.pretrained import thaw
 from modelyard.train.records import EpochRecord
+from modelyard.train.side_by_side import sharing
 from modelyard.train.state import State, UnderWay
 from modelyard.train.step import Setup, train_step
 from modelyard.train.stopping import Stopping
@@ -110,7 +111,7 @@ class _Fit:
 
     def _epoch(self) -> EpochRecord | None:
         """Take the rest of an epoch's steps and measure it. None: the loss left all bounds and the state went back."""
-        setup, state, keeper = self.setup, self.state, self.keeper
+        setup, state = self.setup, self.state
         loader, under_way = setup.train, state.under_way
         started = time.perf_counter() - under_way.seconds
         state.model.train()
@@ -118,22 +119,29 @@ class _Fit:
             thaw(state.model, setup.settings.pretrained, state.epoch)
             if state.fused is not None:
                 state.fused.attach()
-        every = -(-loader.rows // _MEASURED)
-        for batch in loader.epoch(state.epoch, under_way.batch):
+        with sharing(setup.settings):
+            ended = self._steps(loader.epoch(state.epoch, under_way.batch), started)
+        return self._close_epoch() if ended and self.divergence.in_bounds() else None
+
+    def _steps(self, batches: Iterator[Batch], started: float) -> bool:
+        """Take the steps of some batches; false when the loss left all bounds and the state went back."""
+        setup, state, keeper = self.setup, self.state, self.keeper
+        under_way, every = state.under_way, -(-setup.train.rows // _MEASURED)
+        for batch in batches:
             rate = set_rate(state)
             if not self._step(batch.to(setup.device), measured=under_way.batch % every == 0):
-                return None
+                return False
             under_way.seconds = time.perf_counter() - started
             state.seconds = time.monotonic() - self._began
-            self.log("progress", epoch=state.epoch + 1, batch=under_way.batch, batches=len(loader), rate=rate)
+            self.log("progress", epoch=state.epoch + 1, batch=under_way.batch, batches=len(setup.train), rate=rate)
             if keeper is not None and keeper.due(state):
                 if not self.divergence.in_bounds():
-                    return None
+                    return False
                 keeper.save(state)
             self._stop_if_asked()
             if state.step == setup.settings.max_steps:
                 break
-        return self._close_epoch() if self.divergence.in_bounds() else None
+        return True
 
     def _step(self, batch: Batch, measured: bool) -> bool:
         """Take one step, or leave its batch out; false when the loss left all bounds and the state went back."""

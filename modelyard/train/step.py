@@ -16,6 +16,7 @@ from modelyard.data.loader import Loader
 from modelyard.spec.spec import TrainSpec
 from modelyard.tasks.base import Task
 from modelyard.train.semi_supervised.base import SemiSupervised
+from modelyard.train.side_by_side import team
 from modelyard.train.state import State
 
 __all__ = ["Setup", "Taken", "backward", "train_step", "update"]
@@ -84,6 +85,9 @@ def backward(setup: Setup, state: State, batch: Batch) -> Taken:
         learned = method.backward(model, batch, others, state.step, setup.arithmetic, settings.accumulate)
         state.under_way.guesses.add(learned)
         return Taken(learned.loss, learned.weight, learned.output, learned.total)
+    if isinstance(settings.side_by_side, int) and settings.side_by_side > 1:
+        loss, weight, output = team(settings.side_by_side).backward(setup.task, model, batch, setup.arithmetic)
+        return Taken(loss, weight, output, loss)
     if settings.accumulate == 1:
         with setup.arithmetic():
             out = setup.task.forward(model, batch)

@@ -28,7 +28,7 @@ def setup_of(**settings: Any) -> Setup:
         def epoch(self, number: int) -> list[None]:
             return [None, None]
 
-    train = TrainSpec(**{"threads": 1, **settings})
+    train = TrainSpec(**{"threads": 1, "side_by_side": 1, **settings})
     return Setup(None, Batches(), None, train, 0, CPU, train.precision)  # type: ignore[arg-type]
 
 
@@ -100,7 +100,7 @@ def test_one_thread_is_taken_unless_all_are_clearly_faster(machine, monkeypatch)
     monkeypatch.setattr(arithmetic, "_time", lambda *_, **__: by_threads[torch.get_num_threads()])
     before = torch.get_num_threads()
     found = arithmetic.choose_arithmetic(setup_of(compile=False, threads=None), small, 10, ["first"])
-    assert (found.threads, found.seconds) == (2, {"float32 on 2": 0.008, "float32 on 1": 0.010})
+    assert (found.threads, found.seconds) == (2, {"2 threads": 0.008, "1 thread": 0.010})
     by_threads[2] = 0.0095
     assert arithmetic.choose_arithmetic(setup_of(compile=False, threads=None), small, 10, ["second"]).threads == 1
     by_threads[2] = 0.2  # a step this long is not tried on one thread

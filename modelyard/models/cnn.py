@@ -18,6 +18,7 @@ from modelyard.data.kinds import Image, Input
 from modelyard.models.base import Family
 from modelyard.models.blocks.convolution import ConvLayer, size_after
 from modelyard.models.blocks.dense import DenseLayer, output_layer
+from modelyard.models.blocks.dropout import Dropout as DropoutLayer
 from modelyard.models.blocks.picture_layers import (
     Conv,
     Dense,
@@ -167,7 +168,7 @@ class _GlobalAverage(nn.Module):
 def _module(layer: Layer, shape: _Maps | int, index: int) -> tuple[nn.Module, _Maps | int]:
     """Return a layer's module and the shape of what it makes out of `shape`."""
     if isinstance(layer, Dropout):
-        return nn.Dropout(layer.dropout), shape
+        return DropoutLayer(layer.dropout), shape
     if isinstance(layer, Dense):
         assert isinstance(shape, int)
         return DenseLayer(shape, layer.dense, layer.activation, norm=layer.norm), layer.dense

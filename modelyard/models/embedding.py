@@ -19,6 +19,7 @@ from modelyard.models.base import Family
 from modelyard.models.blocks.activation import Activation
 from modelyard.models.blocks.dense import DenseLayers, output_layer
 from modelyard.models.blocks.drop import TokenDropout
+from modelyard.models.blocks.dropout import Dropout
 from modelyard.models.blocks.initialise import normal
 from modelyard.models.blocks.pooling import real_tokens
 from modelyard.spec.settings import SizedSettings
@@ -72,7 +73,7 @@ class Embedding(Family):
         # Small: on a bag-of-words problem the mean of wider ones (0.25, 1) learned slower and generalised worse.
         normal(self.embedding, 0.05)
         self.token_dropout = TokenDropout(settings.token_dropout)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         width = settings.embedding_size * (2 if settings.pool == "mean_max" else 1)
         self.hidden = DenseLayers(width, settings.hidden_sizes, settings.activation, settings.dropout)
         self.output = output_layer(self.hidden.output_width, output_size)

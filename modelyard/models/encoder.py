@@ -15,6 +15,7 @@ from modelyard.data.kinds import Input, Tokens
 from modelyard.models.base import Family
 from modelyard.models.blocks.attention import SelfAttention
 from modelyard.models.blocks.drop import rising
+from modelyard.models.blocks.dropout import Dropout
 from modelyard.models.blocks.feed_forward import FeedForward, FeedForwardFunction
 from modelyard.models.blocks.initialise import normal
 from modelyard.models.blocks.norm import VectorNorm, vector_norm
@@ -119,7 +120,7 @@ class Encoder(Family):
             else AddedPositions(settings.position, tokens.max_length, width)
         )
         rotary = Rotary(tokens.max_length, width // settings.heads) if settings.position == "rotary" else None
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(
                 width,

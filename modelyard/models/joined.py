@@ -19,6 +19,7 @@ from modelyard.data.kinds import Input
 from modelyard.models.base import Family
 from modelyard.models.blocks.activation import Activation
 from modelyard.models.blocks.dense import DenseLayers, output_layer
+from modelyard.models.blocks.dropout import Dropout
 from modelyard.models.build import assemble, family_for, settle
 from modelyard.spec.settings import Choice, Of, SizedSettings
 
@@ -69,7 +70,7 @@ class Joined(Family):
             assert choice is not None
             with _below(name):
                 self.encoders.append(assemble(choice, group, settings.width))
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.hidden = DenseLayers(
             settings.width * len(self.encoders), settings.hidden_sizes, settings.activation, settings.dropout
         )

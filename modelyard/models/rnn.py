@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from modelyard.data.kinds import Input, Tokens
 from modelyard.models.base import Family
 from modelyard.models.blocks.dense import output_layer
+from modelyard.models.blocks.dropout import Dropout
 from modelyard.models.blocks.initialise import normal
 from modelyard.models.blocks.pooling import Pooling
 from modelyard.models.blocks.recurrence import Cell, Recurrence, pool_states
@@ -68,7 +69,7 @@ class Rnn(Family):
         self.bidirectional = settings.bidirectional
         self.embedding = nn.Embedding(tokens.vocabulary_size, settings.embedding_size)
         normal(self.embedding, settings.embedding_size**-0.5)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.recurrences = nn.ModuleList()
         width = settings.embedding_size
         for _ in range(settings.layers):

@@ -5,12 +5,17 @@ Legend: B batch, T time, D width, H query heads, G key-value heads, K head width
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modelyard.models.blocks.position import Rotary
 
 __all__ = ["SelfAttention"]
+
+
+_SHORT = 384
+"""Tokens up to which plain products are trained faster in bfloat16 on a CPU than the fused kernel."""
 
 
 class SelfAttention(nn.Module):
@@ -59,6 +64,14 @@ class SelfAttention(nn.Module):
         q_BHTK, k_BGTK, v_BGTK = parts_BHTK.split([heads, groups, groups], 1)
         if self.rotary is not None:
             q_BHTK, k_BGTK = self.rotary(q_BHTK), self.rotary(k_BGTK)
+        if (
+            torch.is_grad_enabled()
+            and q_BHTK.device.type == "cpu"
+            and q_BHTK.dtype == torch.bfloat16
+            and time <= _SHORT
+        ):
+            y_BHTK = self._by_products(q_BHTK, k_BGTK, v_BGTK, seen_B11T)
+            return self.output(y_BHTK.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
         y_BHTK = functional.scaled_dot_product_attention(
             q_BHTK,
             k_BGTK,
@@ -69,3 +82,17 @@ class SelfAttention(nn.Module):
             enable_gqa=groups != heads,
         )
         return self.output(y_BHTK.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _by_products(self, q_BHTK: Tensor, k_BGTK: Tensor, v_BGTK: Tensor, seen_B11T: Tensor | None) -> Tensor:
+        """Compute attention by plain products, whose gradients on a CPU take a third of the fused kernel's time."""
+        times = self.heads // self.key_value_heads
+        if times > 1:
+            k_BGTK, v_BGTK = k_BGTK.repeat_interleave(times, 1), v_BGTK.repeat_interleave(times, 1)
+        score_BHTT = (q_BHTK * self.head_width**-0.5) @ k_BGTK.transpose(2, 3)
+        if self.causal:
+            size = score_BHTT.shape[-1]
+            seen_B11T = torch.ones(size, size, dtype=torch.bool, device=q_BHTK.device).tril()
+        if seen_B11T is not None:
+            score_BHTT = score_BHTT.masked_fill(~seen_B11T, float("-inf"))
+        weight_BHTT = functional.dropout(score_BHTT.softmax(3), self.dropout, self.training)
+        return weight_BHTT @ v_BGTK

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from modelyard.models.blocks.activation import Activation, activation
 from modelyard.models.blocks.checkpointing import Block
+from modelyard.models.blocks.dropout import Dropout
 from modelyard.models.blocks.initialise import glorot, he
 
 __all__ = ["DenseLayer", "DenseLayers", "DenseNorm", "output_layer"]
@@ -42,7 +43,7 @@ class DenseLayer(Block):
         norms = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
         self.norm = norms[norm](output_width)
         self.activation = activation(function)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.residual = residual
 
     def forward(self, x_BD: Tensor) -> Tensor:

@@ -5,11 +5,12 @@ Legend: B batch, T time, D width.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from modelyard.models.blocks.attention import SelfAttention
 from modelyard.models.blocks.checkpointing import Block
 from modelyard.models.blocks.drop import DropPath
+from modelyard.models.blocks.dropout import Dropout
 from modelyard.models.blocks.feed_forward import FeedForward
 from modelyard.models.blocks.norm import VectorNorm, vector_norm
 
@@ -39,7 +40,7 @@ class TransformerLayer(Block):
         self.attention_norm = vector_norm(norm, width)
         self.feed_forward_norm = vector_norm(norm, width)
         self.norm_first = norm_first
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x_BTD: Tensor, seen_B11T: Tensor | None = None) -> Tensor:

@@ -33,9 +33,9 @@ from modelyard.report.formatting import bytes_
 from modelyard.spec.settings import Choice
 from modelyard.spec.spec import MemorySpec, TrainSpec
 from modelyard.train.cost import peak_memory
-from modelyard.train.memory_settings import lean_model, lean_optimizer, make_optimizer
+from modelyard.train.memory.settings import lean_model, lean_optimizer, make_optimizer
+from modelyard.train.profiling.tensor_memory import TensorMemory, tensor_bytes
 from modelyard.train.start import denormals_flushed
-from modelyard.train.tensor_memory import TensorMemory, tensor_bytes
 
 PAGE = Path(__file__).parents[1] / "docs" / "memory.md"
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"

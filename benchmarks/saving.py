@@ -23,9 +23,9 @@ import torch
 from modelyard.core.events import EventLog
 from modelyard.data.prepare import prepare
 from modelyard.spec.spec import CheckpointSpec, Spec
-from modelyard.train.checkpoints import Checkpoints
 from modelyard.train.job import make_job
-from modelyard.train.keeper import Keeper
+from modelyard.train.saving.checkpoints import Checkpoints
+from modelyard.train.saving.keeper import Keeper
 from modelyard.train.start import denormals_flushed
 from modelyard.train.step import train_step
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from modelyard.train.check import check as check
     from modelyard.train.compare import compare as compare
     from modelyard.train.draft import draft as draft
-    from modelyard.train.profile import profile as profile
+    from modelyard.train.profiling.profile import profile as profile
     from modelyard.train.recipes import open_spec as open_spec
     from modelyard.train.recipes import recipe_text as recipe_text
     from modelyard.train.recipes import recipes as recipes
@@ -73,7 +73,7 @@ _HOMES = {
     "evaluate": "modelyard.evaluate.evaluate",
     "load": "modelyard.bundle.predictor",
     "open_spec": "modelyard.train.recipes",
-    "profile": "modelyard.train.profile",
+    "profile": "modelyard.train.profiling.profile",
     "recipe_text": "modelyard.train.recipes",
     "recipes": "modelyard.train.recipes",
     "runs": "modelyard.train.runs",

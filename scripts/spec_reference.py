@@ -17,7 +17,19 @@ from pydantic_core import PydanticUndefined
 from modelyard.core.registry import table
 from modelyard.spec.parse import choice_container, choice_mark, settings_class
 from modelyard.spec.settings import Choice, Settings, SizedSettings
-from modelyard.spec.spec import DataSpec, EarlyStopping, EvaluateSpec, Spec, SplitSpec, ThresholdSpec, TrainSpec
+from modelyard.spec.spec import (
+    CheckpointSpec,
+    DataSpec,
+    DivergenceSpec,
+    EarlyStopping,
+    EvaluateSpec,
+    MemorySpec,
+    PretrainedSpec,
+    Spec,
+    SplitSpec,
+    ThresholdSpec,
+    TrainSpec,
+)
 
 TARGET = Path(__file__).parents[1] / "docs" / "spec.md"
 
@@ -39,6 +51,10 @@ SECTIONS: list[tuple[str, str, type[Settings]]] = [
     ("`data.split`", "data.split", SplitSpec),
     ("`train`", "train", TrainSpec),
     ("`train.early_stopping`", "train.early_stopping", EarlyStopping),
+    ("`train.checkpoint`", "train.checkpoint", CheckpointSpec),
+    ("`train.divergence`", "train.divergence", DivergenceSpec),
+    ("`train.memory`", "train.memory", MemorySpec),
+    ("`train.pretrained`", "train.pretrained", PretrainedSpec),
     ("`evaluate`", "evaluate", EvaluateSpec),
     ("`evaluate.threshold`", "evaluate.threshold", ThresholdSpec),
 ]
@@ -49,6 +65,7 @@ TABLES = [
     ("task", "Tasks", "What is learned: under `task`."),
     ("optimizer", "Optimizers", "Under `train.optimizer`."),
     ("schedule", "Schedules", "Under `train.schedule`."),
+    ("semi_supervised", "Learning from rows without a target", "Under `train.semi_supervised`."),
     ("sampler", "Samplers", "Which training rows come in an epoch: under `train.sampler`."),
     ("source", "Sources", "Formats of data: `data.format` names one, `data.options` holds its settings."),
     ("observer", "Observers", "Under `train.observers`."),

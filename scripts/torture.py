@@ -34,8 +34,8 @@ from PIL import Image
 
 from modelyard.core.errors import Stopped
 from modelyard.spec.spec import Spec
-from modelyard.train.checkpoints import Checkpoints
 from modelyard.train.run import train
+from modelyard.train.saving.checkpoints import Checkpoints
 
 TIMED = ("seconds", "rows_per_second", "time")
 """What differs from one training to the next although nothing else does."""

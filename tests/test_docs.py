@@ -139,7 +139,7 @@ def test_every_command_line_that_is_shown_parses_and_names_what_exists(where, li
         return
     recipes = {recipe.name for recipe in modelyard.recipes()}
     if verb == "train":
-        assert given["spec"].endswith(".yaml") or given["spec"] in recipes
+        assert given["spec"].endswith(".yaml") or given["spec"].startswith("runs/") or given["spec"] in recipes
         for override in given["overrides"]:
             assert_place_exists(override.partition("=")[0])
     if verb == "recipes show":

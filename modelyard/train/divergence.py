@@ -18,8 +18,8 @@ from modelyard.core.errors import DivergedError
 from modelyard.core.events import EventLog
 from modelyard.data.batch import Batch
 from modelyard.data.lookup import Places
-from modelyard.train.checkpoints import Snapshot
-from modelyard.train.snapshots import restore_snapshot
+from modelyard.train.saving.checkpoints import Snapshot
+from modelyard.train.saving.snapshots import restore_snapshot
 from modelyard.train.state import State
 from modelyard.train.step import Setup
 from modelyard.train.watch import Trouble

@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from modelyard.core.errors import ModelyardError
-from modelyard.train.memory_settings import make_optimizer
+from modelyard.train.memory.settings import make_optimizer
 from modelyard.train.records import RateSearch
 from modelyard.train.schedules import Constant
 from modelyard.train.side_by_side import sharing

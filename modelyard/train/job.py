@@ -24,9 +24,9 @@ from modelyard.tasks.model import build_model
 from modelyard.train.arithmetic import choose_arithmetic
 from modelyard.train.find_rate import find_rate
 from modelyard.train.folder import Resolved
-from modelyard.train.memory import find_micro_batch
-from modelyard.train.memory_settings import lean_model
-from modelyard.train.memory_trial import standing_bytes, trial_step
+from modelyard.train.memory.fitting import find_micro_batch
+from modelyard.train.memory.settings import lean_model
+from modelyard.train.memory.trial import standing_bytes, trial_step
 from modelyard.train.portions import assign_folds, find_units
 from modelyard.train.pretrained import Loaded, Parent, load_pretrained
 from modelyard.train.records import RateSearch

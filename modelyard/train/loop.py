@@ -14,12 +14,12 @@ from modelyard.core.events import EventLog
 from modelyard.data.batch import Batch
 from modelyard.evaluate.assess import measure
 from modelyard.evaluate.outputs import collect
-from modelyard.train.checkpoints import Snapshot
 from modelyard.train.divergence import Divergence
-from modelyard.train.keeper import Keeper
-from modelyard.train.out_of_memory import explain_out_of_memory, is_out_of_memory
+from modelyard.train.memory.out_of_memory import explain_out_of_memory, is_out_of_memory
 from modelyard.train.pretrained import thaw
 from modelyard.train.records import EpochRecord
+from modelyard.train.saving.checkpoints import Snapshot
+from modelyard.train.saving.keeper import Keeper
 from modelyard.train.side_by_side import sharing
 from modelyard.train.state import State, UnderWay
 from modelyard.train.step import Setup, train_step

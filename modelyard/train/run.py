@@ -31,20 +31,20 @@ from modelyard.report.card import card
 from modelyard.report.report import render
 from modelyard.spec.spec import Spec
 from modelyard.tasks.base import Task
-from modelyard.train.checkpoints import Checkpoints
 from modelyard.train.cost import measure_cost
 from modelyard.train.cross_validate import cross_validate
 from modelyard.train.folder import RunFolder, now
 from modelyard.train.job import Job, make_job
 from modelyard.train.judge import judge
-from modelyard.train.keeper import Keeper
 from modelyard.train.learning_curve import learning_curve
 from modelyard.train.loop import fit
 from modelyard.train.pretrained import Parent, adopt, inherited, open_parent
 from modelyard.train.recipes import open_spec
 from modelyard.train.records import TrainingRecord
 from modelyard.train.runs import read_run
-from modelyard.train.snapshots import restore_snapshot, take_snapshot
+from modelyard.train.saving.checkpoints import Checkpoints
+from modelyard.train.saving.keeper import Keeper
+from modelyard.train.saving.snapshots import restore_snapshot, take_snapshot
 from modelyard.train.start import denormals_flushed, kept_model
 from modelyard.train.state import State
 from modelyard.train.stopping import Stopping, listening

@@ -27,9 +27,9 @@ from modelyard.spec.spec import Spec
 from modelyard.tasks.base import Task
 from modelyard.tasks.model import build_model
 from modelyard.train.loop import fit
-from modelyard.train.memory_settings import lean_model, lean_optimizer, make_optimizer
+from modelyard.train.memory.settings import lean_model, lean_optimizer, make_optimizer
 from modelyard.train.pretrained import layer_wise
-from modelyard.train.snapshots import take_snapshot
+from modelyard.train.saving.snapshots import take_snapshot
 from modelyard.train.state import Average, Best, State, compiled
 from modelyard.train.step import Setup
 from modelyard.train.watch import Watch

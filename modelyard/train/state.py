@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from modelyard.data.batch import Batch
 from modelyard.evaluate.outputs import Collected
-from modelyard.train.fused_backward import FusedBackward
+from modelyard.train.memory.fused_backward import FusedBackward
 from modelyard.train.records import EpochRecord
 from modelyard.train.schedules import Schedule
 from modelyard.train.semi_supervised.guesses import Guesses

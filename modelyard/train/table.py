@@ -7,13 +7,13 @@ from modelyard.core.registry import Table
 OPTIMIZERS = Table(
     "optimizer",
     {
-        "sgd": "modelyard.train.optimizers:Sgd",
-        "adam": "modelyard.train.optimizers:Adam",
-        "adamw": "modelyard.train.optimizers:AdamW",
-        "rmsprop": "modelyard.train.optimizers:RmsProp",
-        "adagrad": "modelyard.train.optimizers:Adagrad",
-        "lion": "modelyard.train.lion:Lion",
-        "muon": "modelyard.train.muon:Muon",
+        "sgd": "modelyard.train.optimizing.optimizers:Sgd",
+        "adam": "modelyard.train.optimizing.optimizers:Adam",
+        "adamw": "modelyard.train.optimizing.optimizers:AdamW",
+        "rmsprop": "modelyard.train.optimizing.optimizers:RmsProp",
+        "adagrad": "modelyard.train.optimizing.optimizers:Adagrad",
+        "lion": "modelyard.train.optimizing.lion:Lion",
+        "muon": "modelyard.train.optimizing.muon:Muon",
     },
 )
 

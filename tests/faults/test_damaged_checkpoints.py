@@ -14,7 +14,7 @@ import torch
 
 from modelyard.core.errors import CheckpointError
 from modelyard.core.files import digest_bytes, to_json
-from modelyard.train.checkpoints import Checkpoints, Snapshot
+from modelyard.train.saving.checkpoints import Checkpoints, Snapshot
 
 FILES = [
     "step-00000002/manifest.json",

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from modelyard.core.errors import StorageError
-from modelyard.train.checkpoints import Checkpoints, Saver, Snapshot
+from modelyard.train.saving.checkpoints import Checkpoints, Saver, Snapshot
 
 
 def snapshot(step: int) -> Snapshot:

@@ -11,7 +11,7 @@ import torch
 from journal import DISKS, Journal, materialise
 
 from modelyard.core.files import atomic_directory
-from modelyard.train.checkpoints import Checkpoints, Snapshot
+from modelyard.train.saving.checkpoints import Checkpoints, Snapshot
 
 
 def snapshot(step: int) -> Snapshot:

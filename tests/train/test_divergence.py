@@ -11,7 +11,7 @@ import modelyard
 from modelyard.core.errors import DivergedError
 from modelyard.data.loader import Loader
 from modelyard.spec.spec import Spec
-from modelyard.train.checkpoints import Checkpoints
+from modelyard.train.saving.checkpoints import Checkpoints
 
 BAD = 77
 """The row of the training split that is spoilt."""

@@ -14,7 +14,7 @@ from modelyard.core.files import digest_file, read_json
 from modelyard.data.prepare import prepare
 from modelyard.spec.spec import PretrainedSpec, Spec
 from modelyard.tasks.model import build_model
-from modelyard.train.optimizers import AdamW
+from modelyard.train.optimizing.optimizers import AdamW
 from modelyard.train.pretrained import (
     adopt,
     blocks_of,

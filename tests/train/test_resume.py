@@ -13,8 +13,8 @@ import pytest
 import modelyard
 from modelyard.core.errors import CheckpointError, Stopped, UsageError
 from modelyard.spec.spec import Spec
-from modelyard.train.checkpoints import Checkpoints
 from modelyard.train.folder import RunFolder
+from modelyard.train.saving.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 

@@ -94,3 +94,20 @@ def test_swiglu_gates_one_half_by_the_other() -> None:
     gate, value = layer.hidden(x)[..., :5], layer.hidden(x)[..., 5:]
     expected = layer.output(gate * torch.sigmoid(gate) * value)
     torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("mask", ["none", "padding", "causal"])
+@pytest.mark.parametrize("groups", [4, 2])
+def test_plain_products_are_the_fused_kernel(mask: str, groups: int) -> None:
+    attention = SelfAttention(32, heads=4, key_value_heads=groups, causal=mask == "causal").bfloat16()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 9, 32, generator=generator).bfloat16().requires_grad_()
+    seen = torch.arange(9) < torch.tensor([9, 4, 1])[:, None]
+    seen = seen[:, None, None, :] if mask == "padding" else None
+    trained = attention(x, seen)
+    with torch.no_grad():
+        answered = attention(x, seen)  # never by products
+    torch.testing.assert_close(trained, answered, atol=0.02, rtol=0.05)
+    exact = attention.float()(x.detach().float().requires_grad_(), seen)
+    torch.testing.assert_close(trained.float(), exact, atol=0.03, rtol=0.05)
+    assert torch.isfinite(torch.autograd.grad(trained.float().sum(), x)[0]).all()

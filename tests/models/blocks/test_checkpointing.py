@@ -15,7 +15,7 @@ from modelyard.data.kinds import Categories, Image, Numbers, Tokens
 from modelyard.models.blocks.checkpointing import blocks, checkpoint_blocks
 from modelyard.models.build import build
 from modelyard.spec.settings import Choice
-from modelyard.train.tensor_memory import TensorMemory
+from modelyard.train.profiling.tensor_memory import TensorMemory
 
 TOKENS = Tokens("review", ("review",), vocabulary_size=40, max_length=32)
 PICTURE = Image("photo", ("photo",), channels=3, height=16, width=16)

@@ -1,0 +1,1 @@
+"""The optimizers, and what makes their steps quick or small."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,17 @@ class Collected:
         return self._sorted
 
 
-def collect(task: Task, model: nn.Module, loader: Loader, device: torch.device) -> Collected:
-    """Run a model in evaluation mode, in float32, over all rows of a loader, and put it back in the mode it was in."""
+def collect(
+    task: Task,
+    model: nn.Module,
+    loader: Loader,
+    device: torch.device,
+    between: Callable[[], None] = lambda: None,
+) -> Collected:
+    """Run a model in evaluation mode, in float32, over all rows of a loader, and put it back in the mode it was in.
+
+    `between` is called after every batch; what it raises ends the work.
+    """
     collected = Collected()
     training = model.training
     model.eval()
@@ -88,6 +98,7 @@ def collect(task: Task, model: nn.Module, loader: Loader, device: torch.device) 
                 weighted += out["loss"].double() * out["weight"]
                 weight += out["weight"]
                 collected.add(out["output"], batch)
+                between()
     finally:
         model.train(training)
     collected.loss = float(weighted / weight)

@@ -40,6 +40,7 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any] | None:
         "trained": bool(epochs),
         "kept": kept,
         "stopped_early": training.get("stopped_early") or "",
+        "notes": _notes(training, epochs),
         "charts": charts[: 1 + _FIRST],
         "more_charts": charts[1 + _FIRST :],
         "rates": _rates(epochs, kept),
@@ -47,6 +48,30 @@ def view(spec: Mapping[str, Any], evidence: Evidence) -> dict[str, Any] | None:
         "table": _table(epochs, kept, metrics[0] if metrics else None),
         "thinned": len(epochs) > _TABLE,
     }
+
+
+def _notes(training: Mapping[str, Any], epochs: Epochs) -> list[str]:
+    """What happened besides: interruptions, batches that were left out, rows without a target."""
+    notes = []
+    continued, skipped = int(training.get("continued") or 0), training.get("skipped") or []
+    if continued:
+        times = "once" if continued == 1 else f"{continued} times"
+        notes.append(f"It was interrupted and continued {times}, which changes nothing of the result.")
+    if skipped:
+        steps = ", ".join(f"{step:,}" for step in skipped)
+        notes.append(
+            f"The batches of {count(len(skipped), 'step')} were left out because the loss left all bounds: {steps}."
+        )
+    if training.get("without_targets"):
+        notes.append(f"No row of {count(int(training['without_targets']), 'batch', 'batches')} had a target.")
+    guessed = (epochs[-1].get("unlabelled") or {}) if epochs else {}
+    if guessed:
+        rows = count(guessed["rows"], "row")
+        notes.append(
+            f"In the last epoch {guessed['confident']:.0%} of {rows} without a target got a label that was sure enough to "
+            "learn from; whether it was right nobody knows."
+        )
+    return notes
 
 
 def _metrics(epochs: Epochs, first: str | None) -> list[str]:

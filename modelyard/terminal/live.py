@@ -107,6 +107,9 @@ class TrainingDisplay(_Display):
     def _on_passed_over(self, event: dict[str, Any]) -> None:
         self._say(f"          [yellow]checkpoint passed over: {escape(event['message'])}[/]")
 
+    def _on_notice(self, event: dict[str, Any]) -> None:
+        self._say(f"          [dim]{escape(event['message'])}[/]")
+
     def _on_no_targets(self, event: dict[str, Any]) -> None:
         self._say(f"          [yellow]step {event['step']:,}: {escape(event['message'])}[/]")
 

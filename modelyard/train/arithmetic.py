@@ -19,7 +19,6 @@ from modelyard.core.device import cores, environment, multiplies_bfloat16, multi
 from modelyard.core.errors import DataError
 from modelyard.core.files import cache_directory, digest_bytes, read_json, to_json, write_json
 from modelyard.core.records import Record
-from modelyard.data.batch import Batch
 from modelyard.models.blocks.float8 import large_linears
 from modelyard.train.side_by_side import can_be_divided, sharing
 from modelyard.train.state import State
@@ -102,10 +101,9 @@ def _measure(
     setup: Setup, begin: Callable[[Setup], State], steps: int, kinds: list[str], threads: list[int], may_divide: bool
 ) -> Arithmetic:
     before, most = torch.get_num_threads(), threads[0]
-    batches = list(itertools.islice(setup.train.epoch(0), 2))
-    if (may_divide or len(kinds) > 1) and batches:
+    if may_divide or len(kinds) > 1:
         model = begin(_with(setup, "float32", 1)).model
-        may_divide = may_divide and can_be_divided(setup.task, model, batches[0])
+        may_divide = may_divide and can_be_divided(setup.task, model, next(iter(setup.train.epoch(0))))
         if not large_linears(model):
             kinds = [kind for kind in kinds if kind != "float8" or len(kinds) == 1]
     parts = setup.settings.side_by_side if isinstance(setup.settings.side_by_side, int) else 1
@@ -121,7 +119,7 @@ def _measure(
                 torch.set_num_threads(way[1])
                 changed = _with(setup, kind, way[2])
                 with sharing(changed.settings):
-                    seconds[way] = _time(changed, begin, batches)
+                    seconds[way] = _time(changed, begin)
         best = min(
             seconds, key=lambda way: seconds[way] * _WORTH ** (kinds.index(way[0]) + (way[1] > 1 < len(seconds)))
         )
@@ -135,7 +133,7 @@ def _measure(
         plain, asked = seconds[best], setup.settings.compile
         compiled = asked is True
         if asked == "auto" and plain * steps > _COMPILE_FROM:
-            compiled = _compiling_pays(_with(setup, kind, 1), begin, batches, plain, steps, told)
+            compiled = _compiling_pays(_with(setup, kind, 1), begin, plain, steps, told)
         return Arithmetic(kind, count, 1 if compiled else parts, compiled, told)
     finally:
         torch.set_num_threads(before)
@@ -167,22 +165,25 @@ def _with(setup: Setup, precision: str, parts: int) -> Setup:
     return replace(setup, settings=settings, precision=precision)
 
 
-def _time(setup: Setup, begin: Callable[[Setup], State], batches: Sequence[Batch], compiled: bool = False) -> float:
-    """Return the median seconds of a step; the first two are not counted, unless they are all there is time for."""
+def _time(setup: Setup, begin: Callable[[Setup], State], compiled: bool = False) -> float:
+    """Return the median seconds of a step, its batch included: what is done in between decides whether threads still
+    wait for work or sleep. The first two are not counted, unless they are all there is time for."""
     state = begin(setup)
     if compiled:
         state.runner = to_compiled(state.model)
     state.model.train()
     seconds: list[float] = []
-    started = time.perf_counter()
-    for step in itertools.count():
-        batch = batches[step % len(batches)].to(setup.device)
-        before = time.perf_counter()
-        loss = train_step(setup, state, batch).total
+    epochs = (setup.train.epoch(number) for number in itertools.count())
+    started = before = time.perf_counter()
+    for batch in itertools.chain.from_iterable(epochs):
+        loss = train_step(setup, state, batch.to(setup.device)).total
         state.step += 1
         loss.item()  # waits for an accelerator
-        seconds.append(time.perf_counter() - before)
-        if (step >= _STEPS + 1 and sum(seconds[2:]) > _ENOUGH) or (time.perf_counter() - started > _SECONDS and step):
+        now = time.perf_counter()
+        seconds.append(now - before)
+        before = now
+        enough = len(seconds) >= _STEPS + 2 and sum(seconds[2:]) > _ENOUGH
+        if enough or (now - started > _SECONDS and len(seconds) >= 2):
             break
     return statistics.median(seconds[2:] or seconds[1:])
 
@@ -190,7 +191,6 @@ def _time(setup: Setup, begin: Callable[[Setup], State], batches: Sequence[Batch
 def _compiling_pays(
     setup: Setup,
     begin: Callable[[Setup], State],
-    batches: Sequence[Batch],
     plain: float,
     steps: int,
     seconds: dict[str, float],
@@ -198,7 +198,7 @@ def _compiling_pays(
     """Compile, time it, and say whether the rest of the training wins back what that took."""
     started = time.perf_counter()
     try:
-        quick = _time(setup, begin, batches, compiled=True)
+        quick = _time(setup, begin, compiled=True)
     except RuntimeError:  # the compiler's errors: no compiler here, or a model it cannot take
         return False
     cost = time.perf_counter() - started

@@ -177,7 +177,8 @@ class _Fit:
         train = {"loss": under_way.loss.value()}
         if len(under_way.seen):
             train.update(measure(task, under_way.seen.outcome(task), task.metrics))
-        validation = {} if setup.validation is None else validate(setup, state.kept)
+        # The state is still that of the last step: asked to stop in between, it is saved, and the epoch measured later.
+        validation = {} if setup.validation is None else validate(setup, state.kept, self._stop_if_asked)
         state.epoch += 1
         state.seconds = time.monotonic() - self._began
         state.under_way = UnderWay()
@@ -209,10 +210,10 @@ class _Fit:
         raise Stopped(reason)
 
 
-def validate(setup: Setup, model: nn.Module) -> dict[str, float]:
-    """Return `loss` and the task's metrics on the validation rows, in float32."""
+def validate(setup: Setup, model: nn.Module, between: Callable[[], None] = lambda: None) -> dict[str, float]:
+    """Return `loss` and the task's metrics on the validation rows, in float32; `between` comes after every batch."""
     assert setup.validation is not None
-    collected = collect(setup.task, model, setup.validation, setup.device)
+    collected = collect(setup.task, model, setup.validation, setup.device, between)
     outcome = collected.outcome(setup.task)
     return {"loss": collected.loss, **measure(setup.task, outcome, setup.task.metrics)}
 

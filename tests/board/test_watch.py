@@ -216,3 +216,24 @@ def test_everything_told_is_json(tmp_path):
     append(path, training() + '{"event": "epoch", "time": NaN, "epoch": 1, "validation": {"loss": Infinity}}\n')
     runs = Runs(tmp_path, 0)
     json.dumps([runs.summaries(), runs.curves("a", -1, 0)], allow_nan=False)
+
+
+@pytest.mark.parametrize("event", ["continued", "went_back"])
+def test_epochs_that_come_again_take_the_place_of_those_before(tmp_path, event):
+    path = make_run(tmp_path, "a")
+    runs = Runs(tmp_path, 0)
+    append(path, training() + epoch(1, 0.8) + epoch(2, 0.7) + epoch(3, 0.6))
+    before = runs.curves("a", -1, 0)
+    append(path, line(event, epoch=1, step=10))
+    assert only(runs)["epoch"] == 1 and only(runs)["latest"] == {"loss": 0.8, "accuracy": 0.5}
+    append(path, epoch(2, 0.5))
+    after = runs.curves("a", int(before["generation"]), before["epochs"])
+    assert after["from"] == 0 and after["columns"]["validation/loss"] == [0.8, 0.5]
+    assert only(runs)["spark"] == [0.8, 0.5]
+
+
+def test_a_run_that_goes_back_to_its_beginning_has_no_epochs(tmp_path):
+    path = make_run(tmp_path, "a")
+    runs = Runs(tmp_path, 0)
+    append(path, training() + epoch(1, 0.8) + line("went_back", epoch=0))
+    assert only(runs)["epoch"] == 0 and only(runs)["spark"] == []

@@ -40,7 +40,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(arithmetic, "multiplies_float8", lambda device: True)
     seconds = {"float32": 1.0, "bfloat16": 0.5, "float8": 0.25}
 
-    def time(setup, begin, batches, compiled=False):
+    def time(setup, begin, compiled=False):
         assert setup.settings.precision == setup.precision  # or the model would be made for another arithmetic
         return seconds[begin(setup).settings.precision]
 

@@ -17,7 +17,9 @@ def test_what_is_kept_is_scaled_so_that_the_mean_stays(shape, probability):
     kept = y != 0
     assert torch.allclose(y[kept], torch.tensor(1 / (1 - probability)), rtol=1e-4)
     if shape == MANY:  # 120,000 draws: five standard deviations
-        assert abs(float(kept.float().mean()) - (1 - probability)) < 5 * (probability * (1 - probability) / 120_000) ** 0.5
+        assert (
+            abs(float(kept.float().mean()) - (1 - probability)) < 5 * (probability * (1 - probability) / 120_000) ** 0.5
+        )
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())  # of ones: what was kept, scaled
 

@@ -48,6 +48,7 @@ class EnergyMeter:
         self._zones = [_Zone(folder) for folder in _packages(counters)]
         self._accelerator = _Accelerator(device) if device.startswith("cuda") else None
         self._before: float | None = 0.0
+        self._open: tuple[str, float] | None = None
         self._cpu_start = self._cpu_end = 0.0
         self._running = False
         self._done = threading.Event()
@@ -79,11 +80,19 @@ class EnergyMeter:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time of what is done inside to `seconds[name]`."""
-        started = time.monotonic()
+        self._open = (name, time.monotonic())
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+            self.seconds, self._open = self.so_far(), None
+
+    def so_far(self) -> dict[str, float]:
+        """Return the seconds of each stage, that of the one that is going on included."""
+        seconds = dict(self.seconds)
+        if self._open is not None:
+            name, started = self._open
+            seconds[name] = seconds.get(name, 0.0) + time.monotonic() - started
+        return seconds
 
     def begin_with(self, seconds: Mapping[str, float], joules: float | None) -> None:
         """Add what was spent before an interruption: seconds by stage, and joules (None: nobody could tell)."""

@@ -68,8 +68,8 @@ def _notes(training: Mapping[str, Any], epochs: Epochs) -> list[str]:
     if guessed:
         rows = count(guessed["rows"], "row")
         notes.append(
-            f"In the last epoch {guessed['confident']:.0%} of {rows} without a target got a label that was sure enough to "
-            "learn from; whether it was right nobody knows."
+            f"In the last epoch {guessed['confident']:.0%} of {rows} without a target got a label that was sure enough "
+            "to learn from; whether it was right nobody knows."
         )
     return notes
 

@@ -23,7 +23,7 @@ from modelyard.core.errors import CheckpointError, DataError, UsageError
 from modelyard.core.files import digest_bytes, locked, read_json, storage_errors, to_json, write_json, write_text
 from modelyard.spec.spec import Spec
 from modelyard.train.records import RateSearch, RunRecord
-from modelyard.train.runs import read_run, runs
+from modelyard.train.runs import read_run
 
 __all__ = ["Resolved", "RunFolder", "now"]
 
@@ -61,12 +61,19 @@ class RunFolder:
         if _is_from_python(spec):  # nobody can tell whether it is the same data
             return None
         asked = _digest(spec)
-        for record in reversed(runs(folder)):
+        found = []
+        for path in folder.glob("*/run.json"):
+            try:
+                record = read_run(path.parent)
+            except DataError:  # of another release; it is none of this spec's
+                continue
             if record.asked == asked and record.status in ("running", "stopped"):
-                run = cls(record.path, record)
-                with run.held(or_else=False) as free:
-                    if free:
-                        return run
+                found.append(record)
+        for record in sorted(found, key=lambda record: (record.started, record.path.name), reverse=True):
+            run = cls(record.path, record)
+            with run.held(or_else=False) as free:
+                if free:
+                    return run
         return None
 
     @classmethod
@@ -148,7 +155,7 @@ class RunFolder:
 
     def keep_spent(self, meter: EnergyMeter) -> None:
         """Write what was spent so far, for the run's account when it is continued."""
-        write_json(self.path / "spent.json", {"seconds": meter.seconds, "joules": meter.joules})
+        write_json(self.path / "spent.json", {"seconds": meter.so_far(), "joules": meter.joules})
 
     def take_spent(self, meter: EnergyMeter) -> None:
         """Begin a meter with what was spent before an interruption."""

@@ -184,7 +184,7 @@ def _carry_out(spec: Spec, folder: RunFolder, log: EventLog, stopping: Stopping)
                 folder.keep_resolved(job.resolved())
         try:
             with meter.stage("training"), denormals_flushed():
-                state, ended = _fit(job, folder, log, stopping)
+                state, ended = _fit(job, folder, log, stopping, meter)
         finally:
             folder.keep_spent(meter)
         spec, task, setup = job.spec, job.task, job.setup
@@ -225,7 +225,9 @@ def _without_rows(evaluation: Evaluation) -> dict[str, Any]:
 # -- the stations -----------------------------------------------------------------------------------------------------
 
 
-def _fit(job: Job, folder: RunFolder, log: EventLog, stopping: Stopping) -> tuple[State, str | None]:
+def _fit(
+    job: Job, folder: RunFolder, log: EventLog, stopping: Stopping, meter: EnergyMeter
+) -> tuple[State, str | None]:
     """Train, from the beginning or from where it was saved; returns the state at the end and why it ended early."""
     spec, setup, prepared = job.spec, job.setup, job.prepared
     state = job.begin()
@@ -234,7 +236,8 @@ def _fit(job: Job, folder: RunFolder, log: EventLog, stopping: Stopping) -> tupl
         precision=setup.precision, device=str(setup.device), choices=dict(job.reasons))  # fmt: skip
     for notice in state.notices:
         log("notice", message=notice)
-    keeper = Keeper(Checkpoints(folder.checkpoints, spec.train.checkpoint.keep), spec.train.checkpoint, log)
+    checkpoints = Checkpoints(folder.checkpoints, spec.train.checkpoint.keep)
+    keeper = Keeper(checkpoints, spec.train.checkpoint, log, lambda: folder.keep_spent(meter))
     saved = keeper.newest()
     if saved is not None:
         restore_snapshot(state, saved)

@@ -120,3 +120,19 @@ def test_stages_add_up_when_entered_again(tmp_path, monkeypatch):
     with meter.stage("data"):
         pass
     assert meter.seconds == {"data": 3.0}
+
+
+def test_what_was_spent_before_an_interruption_is_added(tmp_path):
+    with EnergyMeter("cpu", tmp_path) as meter:
+        meter.begin_with({"training": 100.0, "data": 3.0}, 5000.0)
+        with meter.stage("training"):
+            under_way = meter.so_far()
+        assert 100 <= under_way["training"] <= meter.seconds["training"] < 200
+        assert meter.seconds["data"] == 3.0
+        assert 5000 <= meter.joules < 6000
+
+
+def test_energy_that_nobody_could_tell_stays_unknown(tmp_path):
+    with EnergyMeter("cpu", tmp_path) as meter:
+        meter.begin_with({}, None)
+        assert meter.joules is None

@@ -490,3 +490,19 @@ def test_a_long_report_stays_under_five_megabytes():
     html = render(spec, evidence)
     assert len(html.encode()) < 5_000_000
     assert not Page(html).problems
+
+
+# -- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_training_tells_what_happened_to_it():
+    spec, evidence = full_sample(KINDS[0])
+    plain = section_of(render(spec, evidence), "training")
+    assert "interrupted" not in plain and "left out" not in plain
+    evidence["training"] |= {"continued": 2, "skipped": [7, 1234], "without_targets": 1}
+    evidence["training"]["epochs"][-1]["unlabelled"] = {"rows": 400, "confident": 0.62, "loss": 0.1, "labels": {}}
+    told = section_of(render(spec, evidence), "training")
+    assert "interrupted and continued 2 times" in told
+    assert "The batches of 2 steps were left out" in told and "7, 1,234" in told
+    assert "No row of 1 batch had a target" in told
+    assert "62% of 400 rows without a target" in told

@@ -117,6 +117,12 @@ def test_another_spec_and_the_word_new_begin_a_new_run(cancer_csv, tmp_path):
     assert [run.status for run in modelyard.runs(tmp_path)] == ["stopped", "stopped", "finished"]
 
 
+def test_what_cannot_be_read_in_the_folder_of_runs_is_in_nobody_s_way(cancer_csv, alone, tmp_path):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "run.json").write_text('{"of": "another release"}')
+    assert weights(modelyard.train(spec(cancer_csv), tmp_path)) == weights(alone)
+
+
 def test_data_that_changed_since_is_refused(cancer_csv, tmp_path):
     copy = tmp_path / "copy.csv"
     lines = cancer_csv.read_text().splitlines()

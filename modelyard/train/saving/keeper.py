@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from modelyard.core.events import EventLog
 from modelyard.spec.spec import CheckpointSpec
@@ -20,17 +22,29 @@ class Keeper:
         checkpoints: Where.
         settings: When.
         log: Told of every finished save, and of what could not be read.
+        saved: Called after every finished save, in the thread that saved.
     """
 
-    def __init__(self, checkpoints: Checkpoints, settings: CheckpointSpec, log: EventLog) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        settings: CheckpointSpec,
+        log: EventLog,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
         self.checkpoints = checkpoints
         self.settings = settings
         self._log = log
-        self._saver = Saver(checkpoints, lambda record: log("saved", **record))
+        self._saver = Saver(checkpoints, self._told)
+        self._saved = saved
         self._last = time.monotonic()
         self._wanted = False
         self.seconds = 0.0
         """Time that training waited for copies of its state."""
+
+    def _told(self, record: dict[str, Any]) -> None:
+        self._log("saved", **record)
+        self._saved()
 
     @property
     def busy(self) -> bool:

@@ -169,7 +169,14 @@ def _measure_arithmetic(
         about,
     ]
     steps = min(settings.epochs * len(setup.train), settings.max_steps or 2**62)
-    chosen = choose_arithmetic(setup, lambda changed: start(spec, changed, new_model(changed.settings)), steps, facts)
+
+    def begin(changed: Setup) -> State:
+        trial = changed.settings
+        if trial.learning_rate == "find":  # searched for later; any small rate takes as long
+            trial = trial.model_copy(update={"learning_rate": 1e-4})
+        return start(spec.replace(train=trial), changed, new_model(trial))
+
+    chosen = choose_arithmetic(setup, begin, steps, facts)
     found = {
         "precision": chosen.precision,
         "threads": chosen.threads,

@@ -184,6 +184,10 @@ def _measure_arithmetic(
         "compile": chosen.compiled,
     }
     for name in found:
-        if getattr(settings, name) in ("auto", None) and chosen.reason:
+        if getattr(settings, name) not in ("auto", None):
+            continue
+        if name == "compile" and not any("compiled" in way for way in chosen.seconds):
+            reasons["train.compile"] = "no compiler, or a training too short to win back what compiling costs"
+        elif chosen.reason:
             reasons[f"train.{name}"] = chosen.reason
     return found

@@ -90,3 +90,9 @@ def test_batch_norm_is_not_divided(digits):
     asked = Spec.parse({"data": data, "model": {"family": "cnn", "layers": ["conv 4 batch"]}, "train": train})
     with pytest.raises(SpecError, match="looks at the whole batch"):
         make_job(asked, prepare(asked), None, None, EventLog(None))
+
+
+def test_what_was_not_measured_is_not_said_to_be(sentences):
+    job = job_of(sentences, {"family": "embedding"}, side_by_side="auto", threads=None)
+    assert "too short" in job.reasons["train.compile"] and job.setup.settings.compile is False
+    assert job.reasons["train.threads"].startswith("measured here: ") or job.setup.settings.threads == 1

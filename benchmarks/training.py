@@ -124,8 +124,8 @@ def _w1(batch: int, epochs: int) -> Workload:
 
 
 WORKLOADS = {
-    "W1-128": _w1(128, 5),
-    "W1-32": _w1(32, 4),
+    "W1-128": _w1(128, 4),
+    "W1-32": _w1(32, 3),
     "W2": Workload(
         "mixed table (Adult), MLP 128-64 on one-hot and standardised columns, batch 256",
         "mlp", "adult", {"train": 32_561, "test": 16_281},
@@ -147,16 +147,16 @@ WORKLOADS = {
     ),
     "W5": Workload(
         "Transformer encoder 4 × 256, 4 heads, feed-forward 1024, 128 tokens, batch 32",
-        "encoder", "joined reviews", {"train": 1_920, "test": 800}, _TEXT,
+        "encoder", "joined reviews", {"train": 1_280, "test": 800}, _TEXT,
         {"family": "encoder", "width": 256, "layers": 4, "heads": 4, "feed_forward_size": 1024, "norm_first": False,
          "dropout": 0.1},
-        32, 4, 3e-4, ("Hugging Face Trainer", _TENSORFLOW), 0.05,
+        32, 3, 3e-4, ("Hugging Face Trainer", _TENSORFLOW), 0.05,
     ),
     "W6": Workload(
         "ResNet-18, small-image variant, 32 × 32 × 3 (Fashion-MNIST in a border), batch 128",
-        "resnet", "fashion colour", {"train": 2_560, "test": 1_000}, {"image": "image"},
+        "resnet", "fashion colour", {"train": 1_920, "test": 1_000}, {"image": "image"},
         {"family": "resnet", "depth": 18, "width": 64, "stem": "small"},
-        128, 3, 1e-3, (_TORCH, _TENSORFLOW), 0.08,
+        128, 2, 1e-3, (_TORCH, _TENSORFLOW), 0.08,
     ),
 }  # fmt: skip
 

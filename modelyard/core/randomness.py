@@ -80,7 +80,7 @@ class Permutation:
 
     _ROUNDS = 4
     _SMALL = 1 << 16
-    """Domains of at most this many values are walked through a table, which is computed once."""
+    """Sizes up to which rounds go by tables, and slices are cut from the whole order, which is computed once."""
 
     def __init__(self, size: int, seed: int, purpose: str, *where: Where) -> None:
         if size < 0:
@@ -90,36 +90,52 @@ class Permutation:
         key = derive(seed, purpose, *where)
         self._keys = mix(np.arange(self._ROUNDS, dtype=np.uint64) + np.uint64(key))
 
-    @cached_property
-    def _table(self) -> npt.NDArray[np.int64] | None:
-        domain = 1 << (2 * self._half_bits)
-        if domain > self._SMALL:
-            return None
-        return self._feistel(np.arange(domain, dtype=np.uint64)).astype(np.int64)
-
     def __call__(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Map positions (int64, each in [0, size)) to the items that stand there."""
-        table = self._table
-        if table is not None:
-            found = table[positions]
-            while (beyond := found >= self.size).any():
-                found[beyond] = table[found[beyond]]
-            return found
-        values = self._feistel(np.asarray(positions).astype(np.uint64))
+        values = self._feistel(np.asarray(positions, np.int64))
         outside = np.flatnonzero(values >= self.size)
         while outside.size:
-            values[outside] = self._feistel(values[outside])
-            outside = outside[values[outside] >= self.size]
-        return values.astype(np.int64)
+            found = self._feistel(values[outside])
+            values[outside] = found
+            outside = outside[found >= self.size]
+        return values
 
     def slice(self, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Return items `start` to `stop - 1` of the shuffled order, as int64."""
+        if self.size <= self._SMALL:
+            return self._whole[start:stop].copy()
         return self(np.arange(start, min(stop, self.size), dtype=np.int64))
 
-    def _feistel(self, values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    @cached_property
+    def _whole(self) -> npt.NDArray[np.int64]:
+        image = self._feistel(np.arange(1 << (2 * self._half_bits), dtype=np.int64))
+        values = image[: self.size].copy()
+        # Walked by 1, 2, 4, 8 … steps at a time, each of which ends where it comes inside.
+        image[: self.size] = np.arange(self.size)
+        while (values >= self.size).any():
+            values = image.take(values)
+            image = image.take(image)
+        return values
+
+    @cached_property
+    def _tables(self) -> npt.NDArray[np.int64] | None:
+        """What each round makes of its half of the bits, (rounds, 2^half bits), where these are few."""
+        if self.size > self._SMALL:
+            return None
+        halves = np.arange(1 << self._half_bits, dtype=np.uint64)
+        tables: npt.NDArray[np.int64] = (mix(halves ^ self._keys[:, None]) & halves[-1]).astype(np.int64)
+        return tables
+
+    def _feistel(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        if self._tables is not None:
+            half, last = self._half_bits, (1 << self._half_bits) - 1
+            high, low = values >> half, values & last
+            for table in self._tables:
+                high, low = low, high ^ table.take(low)
+            return (high << half) | low
         bits = np.uint64(self._half_bits)
         mask = np.uint64((1 << self._half_bits) - 1)
-        left, right = values >> bits, values & mask
+        left, right = values.astype(np.uint64) >> bits, values.astype(np.uint64) & mask
         for key in self._keys:
             left, right = right, left ^ (mix(right ^ key) & mask)
-        return (left << bits) | right
+        return ((left << bits) | right).astype(np.int64)

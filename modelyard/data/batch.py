@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,26 +71,52 @@ class Batch:
     def pieces(self, count: int) -> Iterator[Batch]:
         """Cut the batch into `count` nearly equal micro-batches, in order; fewer when there are fewer rows."""
         bounds = np.linspace(0, len(self), min(count, len(self)) + 1).astype(int)
-        for start, stop in itertools.pairwise(bounds):
-            yield self.rows(int(start), int(stop))
+        yield from self.cut(np.diff(bounds).tolist())
 
     def rows(self, start: int, stop: int) -> Batch:
         """Return samples `start` to `stop - 1`; nothing is copied."""
-        part = slice(start, stop)
-        inputs: dict[str, Tensor] = {}
+        return self.cut([start, stop - start, len(self) - stop])[1]
+
+    def cut(self, sizes: list[int]) -> list[Batch]:
+        """Cut the batch into batches of so many samples each, all of them together; nothing is copied."""
+        bounds = list(itertools.accumulate(sizes, initial=0))
+        inputs, targets = _transposed(self._cut_inputs(sizes, bounds), sizes), _cut(self.targets, sizes)
+        mixes: list[Mix | None] = [None] * len(sizes)
+        if self.mix is not None:
+            mixed = zip(_cut(self.mix.targets, sizes), self.mix.share.split_with_sizes(sizes), strict=True)
+            mixes = [Mix(others, share) for others, share in mixed]
+        batches = []
+        for at, (start, stop) in enumerate(itertools.pairwise(bounds)):
+            draw = self.draw and Draw(self.draw.seed, self.draw.epoch, self.draw.ids[start:stop])
+            batches.append(Batch(inputs[at], targets[at], self.ids[start:stop], mixes[at], draw))
+        return batches
+
+    def _cut_inputs(self, sizes: list[int], bounds: list[int]) -> dict[str, Sequence[Tensor]]:
+        parts: dict[str, Sequence[Tensor]] = {}
+        begins: dict[str, list[int]] = {}
         for key, tensor in self.inputs.items():
             bag = key.rpartition(".")[0]
             offsets = self.inputs.get(f"{bag}.offsets")
             if offsets is None:
-                inputs[key] = tensor[part]
+                parts[key] = tensor.split_with_sizes(sizes)
                 continue
             # A bag's ids and weights lie end to end; its offsets say where each row's begin.
-            begin = int(offsets[start])
-            end = int(offsets[stop]) if stop < len(offsets) else len(self.inputs[f"{bag}.ids"])
-            inputs[key] = offsets[part] - begin if key.endswith(".offsets") else tensor[begin:end]
-        mix = None
-        if self.mix is not None:
-            mix = Mix({key: target[part] for key, target in self.mix.targets.items()}, self.mix.share[part])
-        draw = None if self.draw is None else replace(self.draw, ids=self.draw.ids[part])
-        targets = {key: target[part] for key, target in self.targets.items()}
-        return Batch(inputs, targets, self.ids[part], mix, draw)
+            if bag not in begins:
+                inside = [bound for bound in bounds if bound < len(offsets)]
+                beyond = [len(self.inputs[f"{bag}.ids"])] * (len(bounds) - len(inside))
+                begins[bag] = offsets[inside].tolist() + beyond
+            if key.endswith(".offsets"):
+                pieces = zip(tensor.split_with_sizes(sizes), begins[bag], strict=False)
+                parts[key] = [piece - begin for piece, begin in pieces]
+            else:
+                parts[key] = tensor.split_with_sizes([stop - start for start, stop in itertools.pairwise(begins[bag])])
+        return parts
+
+
+def _cut(tensors: Mapping[str, Tensor], sizes: list[int]) -> list[dict[str, Tensor]]:
+    return _transposed({key: tensor.split_with_sizes(sizes) for key, tensor in tensors.items()}, sizes)
+
+
+def _transposed(parts: Mapping[str, Sequence[Tensor]], sizes: list[int]) -> list[dict[str, Tensor]]:
+    """Return a dictionary for each part, from the parts of each key."""
+    return [{key: found[at] for key, found in parts.items()} for at in range(len(sizes))]

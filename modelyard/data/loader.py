@@ -7,8 +7,9 @@ needs no saved state. Sequences are bucketed: within a window of batches, rows o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +19,19 @@ from modelyard.core.randomness import Permutation
 from modelyard.data.batch import Batch
 from modelyard.data.fitted import Fitted
 from modelyard.data.images.mixing import mix_batch
-from modelyard.data.modalities.base import Draw
+from modelyard.data.modalities.base import Column, Draw
 from modelyard.data.samplers.base import Order, Sampler
 from modelyard.data.samplers.shuffled import Shuffled
-from modelyard.data.store import SplitStore
+from modelyard.data.store import SplitStore, cut
 
 __all__ = ["Loader", "Mixing"]
 
 Rows = npt.NDArray[np.int64]
 """Positions in the store."""
 
-_TOGETHER = 1 << 16
-"""Bytes of small rows that are gathered at once, and then cut into batches: more comes out of fresh memory, slowly."""
+_TOGETHER = 1 << 19
+"""Bytes of rows, as stored and of average length, that are gathered at once and then cut into batches. It is at least
+one batch and at most a window of them: a few MiB as tensors."""
 _AHEAD = 4
 """Batches that the disk may begin to read before they are asked for."""
 
@@ -89,9 +91,15 @@ class Loader:
         self._targets = [name for name in store.columns if name.startswith("target.")]
         self._images = [item.tensors[0] for item in fitted.describe() if item.kind == "image"]
         self._lengths = self._measure()
-        small = sum(store.row_bytes(name) for name in [*self._inputs, *self._targets]) * batch_size
-        self._together = 1 if self._lengths is not None else max(1, min(_WINDOW, _TOGETHER // max(small, 1)))
+        self._columns = [*self._inputs, *self._targets]
+        size = sum(store.row_bytes(name) for name in self._columns) * batch_size
+        self._together = max(1, min(_WINDOW, _TOGETHER // max(size, 1)))
         """Batches that are gathered at once."""
+        self._apart = self._lengths is not None or bool(self._images)
+        """Whether gathered rows become tensors batch by batch: sequences are padded to their batch's longest, and
+        pictures, many times larger as tensors, had better stay in the processor's cache."""
+        once = self.sampler.has_every_row_once or not train
+        self._is_only = len(self) == 1 < self._together and once and not self._apart
         self._only: Batch | None = None
         """The batch of all rows, where an epoch is that one batch and the same every time."""
 
@@ -112,7 +120,8 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from batch `start` on."""
         if self._only is not None and start == 0:
-            yield self._only
+            # A task may draw by the epoch.
+            yield replace(self._only, draw=self._only.draw and Draw(self.seed, epoch, self._only.ids))
             return
         units = self._units(self.sampler.epoch(epoch), epoch, start)
         if not self.workers:
@@ -133,31 +142,40 @@ class Loader:
                 for future in coming:
                     future.cancel()
 
-    def _units(self, order: Order, epoch: int, start: int) -> Iterator[Sequence[Rows]]:
-        """Yield the rows of batches that are made at once: of one batch, or of many where rows are small."""
-        names = [*self._inputs, *self._targets]
+    def _units(self, order: Order, epoch: int, start: int) -> Iterator[list[Rows]]:
+        """Yield the rows of batches that are made at once."""
         batch = start
         while batch < len(self):
             window = batch // _WINDOW
             batches = self._window(order, window, epoch)[batch - window * _WINDOW :]
-            for first in range(0, len(batches), self._together):
-                if self._together == 1 and first + _AHEAD < len(batches):
-                    self.store.will_need(names, batches[first + _AHEAD])
-                yield batches[first : first + self._together]
+            units = [batches[at : at + self._together] for at in range(0, len(batches), self._together)]
+            ahead = -(-_AHEAD // self._together)
+            for at, unit in enumerate(units):
+                for rows in units[at + ahead] if at + ahead < len(units) else ():
+                    self.store.will_need(self._columns, rows)
+                yield unit
             batch = (window + 1) * _WINDOW
 
-    def _make(self, unit: Sequence[Rows], epoch: int) -> list[Batch]:
-        """Gather the rows of some batches at once: a gather of few rows is mostly overhead."""
-        joined = self._batch(unit[0] if len(unit) == 1 else np.concatenate(unit), epoch)
-        batches, start = [], 0
-        for rows in unit:
-            batch = joined if len(unit) == 1 else joined.rows(start, start + len(rows))
-            start += len(rows)
-            once = self.sampler.has_every_row_once or not self.train
-            if self._together > 1 and len(self) == 1 and not self._images and once:
-                self._only = batch  # small rows, nothing drawn: no epoch makes it otherwise
-            batch = self._mixed(batch, epoch)
-            batches.append(batch.pinned() if self.pin else batch)
+    def _make(self, unit: list[Rows], epoch: int) -> list[Batch]:
+        """Make some batches at once: calls on few rows take about as long as those on many."""
+        rows = unit[0] if len(unit) == 1 else np.concatenate(unit)
+        if len(unit) == 1:
+            batches = [self._batch(rows, epoch)]
+        elif not self._apart:
+            batches = self._batch(rows, epoch).cut([len(part) for part in unit])
+        else:
+            columns = self.store.take(self._columns, rows)
+            batches, start = [], 0
+            for part in unit:
+                found = {name: cut(column, start, start + len(part)) for name, column in columns.items()}
+                batches.append(self._collated(found, part, epoch))
+                start += len(part)
+        if self.mixing is not None:
+            batches = [self._mixed(batch, epoch) for batch in batches]
+        if self.pin:
+            batches = [batch.pinned() for batch in batches]
+        if self._is_only:
+            self._only = batches[0]
         return batches
 
     def _window(self, order: Order, window: int, epoch: int) -> list[Rows]:
@@ -181,14 +199,17 @@ class Loader:
         return self._mixed(self._batch(rows, epoch), epoch)
 
     def _batch(self, rows: Rows, epoch: int) -> Batch:
+        return self._collated(self.store.take(self._columns, rows), rows, epoch)
+
+    def _collated(self, columns: Mapping[str, Column], rows: Rows, epoch: int) -> Batch:
+        """Return the batch of some gathered rows, before they are mixed."""
         draw = Draw(self.seed, epoch, rows) if self.train else None
-        inputs = self.fitted.collate(self.store.take(self._inputs, rows), draw)
-        found = self.store.take(self._targets, rows)
-        targets = {name.removeprefix("target."): torch.from_numpy(np.asarray(found[name])) for name in self._targets}
+        inputs = self.fitted.collate({name: columns[name] for name in self._inputs}, draw)
+        targets = {name.removeprefix("target."): torch.from_numpy(np.asarray(columns[name])) for name in self._targets}
         return Batch(inputs, targets, rows, draw=draw)
 
     def _mixed(self, batch: Batch, epoch: int) -> Batch:
-        if not self.train or self.mixing is None or not self._images:
+        if self.mixing is None or not self._images:
             return batch
         mixing, draw = self.mixing, Draw(self.seed, epoch, batch.ids)
         return mix_batch(batch, self._images, mixing.mixup, mixing.cutmix, mixing.probability, draw)

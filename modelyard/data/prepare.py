@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 import modelyard
 from modelyard.core.errors import DataError
 from modelyard.core.files import cache_directory, digest_bytes, locked, to_json
+from modelyard.core.memory import give_back
 from modelyard.core.registry import table
 from modelyard.data.catalog import catalog
-from modelyard.data.chunks import Chunks, Progress, chunk_rows
+from modelyard.data.chunks import Chunks, Progress
+from modelyard.data.decide import decide, make_modalities
 from modelyard.data.early import EarlyReader
 from modelyard.data.examine import Examination, examine, open_examination
-from modelyard.data.fitted import Fitted, make_modality
+from modelyard.data.fitted import Fitted
 from modelyard.data.gate.examined import Subject
 from modelyard.data.gate.finding import Finding, NamedRow
 from modelyard.data.gate.gate import Gate, GateResult, refuse
-from modelyard.data.inspect import ColumnGuess, resolve_columns, sample_rows
 from modelyard.data.lookup import Places
 from modelyard.data.modalities.base import Column, Modality, State
 from modelyard.data.passes import Encoded, encode_units, fit_columns, take_over, units_of
@@ -38,8 +38,7 @@ from modelyard.data.sources.base import Source
 from modelyard.data.sources.open import open_sources
 from modelyard.data.sources.unlabelled import UNLABELLED_PART, Unlabelled
 from modelyard.data.store import SplitStore, Stored
-from modelyard.spec.settings import Choice
-from modelyard.spec.spec import DataSpec, Spec, SplitSpec
+from modelyard.spec.spec import DataSpec, Spec
 
 __all__ = ["Prepared", "check_data", "locate", "prepare", "row_places"]
 
@@ -186,6 +185,7 @@ def prepare(
         reused=reused,
         seconds=time.monotonic() - started,
     )
+    give_back()
     return Prepared(work.spec.data, fitted, splits, record)
 
 
@@ -212,17 +212,18 @@ class _Work:
         for source in every.values():
             source.files()
         with ThreadPoolExecutor(max_workers=1) as reader:
-            prints = reader.submit(lambda: [(split, source.fingerprint()) for split, source in every.items()])
+            content = reader.submit(_content, every)
             labels = (origin or {}).pop("labels", {})
-            data, self.guesses, sample = _resolve(spec, self.parts, accepts, targets_of, labels, need_targets)
-            self.content = digest_bytes("".join(f"{split}:{found}\n" for split, found in prints.result()).encode())
+            decided = decide(spec.data, self.parts, accepts, targets_of, labels, need_targets, content.result)
+            self.content = content.result()
+        data, self.guesses = decided.data, decided.guesses
         self.spec = spec.replace(data=data)
         self.origin = origin if origin or not data.origin else {"title": data.origin, "declared": True}
         self.licence = data.licence or str((origin or {}).get("licence", ""))
         self.progress = progress
         self.inherited: dict[str, State] = {}
-        self.inputs = [make_modality(choice, column, "input") for column, choice in _said(data.inputs)]
-        self.targets = [make_modality(choice, column, "target") for column, choice in _said(data.targets)]
+        self.inputs = make_modalities(data.inputs, "input")
+        self.targets = make_modalities(data.targets, "target")
         self.extras = _extras(self.spec)
         if further is not None:
             if further.name != data.format:
@@ -230,7 +231,7 @@ class _Work:
                 raise Spec.problem("data.unlabelled", message)
             hidden = [modality.column for modality in (*self.targets, *self.extras)]
             self.parts[UNLABELLED_PART] = Unlabelled(further, hidden)
-        self.chunks = Chunks(self.parts, data.limit, chunk_rows(sample, self.inputs))
+        self.chunks = Chunks(self.parts, data.limit, decided.chunk)
         reading = [_FORMAT, modelyard.__version__, self.content, data.format, data.options, data.limit]
         self.folder = cache_directory() / "stores" / _digest(reading)
 
@@ -321,69 +322,10 @@ def _settings(modality: Modality) -> list[Any]:
     return [modality.role, modality.column, modality.name, modality.settings.model_dump(mode="json")]
 
 
+def _content(sources: Mapping[str | None, Source]) -> str:
+    """A digest of all rows."""
+    return digest_bytes("".join(f"{split}:{source.fingerprint()}\n" for split, source in sources.items()).encode())
+
+
 def _digest(value: Any) -> str:
     return digest_bytes(to_json(value).encode())[:32]
-
-
-def _said(choices: Mapping[str, Choice[Any] | None] | None) -> list[tuple[str, Choice[Any]]]:
-    return [(column, choice) for column, choice in (choices or {}).items() if choice is not None]
-
-
-# -- deciding what is open --------------------------------------------------------------------------------------------
-
-
-def _resolve(
-    spec: Spec,
-    parts: Mapping[str | None, Source],
-    accepts: tuple[str, ...] | None,
-    targets_of: tuple[str, ...] | None,
-    labels: Mapping[str, list[str]],
-    need_targets: bool,
-) -> tuple[DataSpec, list[ColumnGuess], pa.Table]:
-    data = spec.data
-    source = parts.get("train") or next(iter(parts.values()))
-    sample = sample_rows(source)
-    inputs, targets, guesses = resolve_columns(data, sample, targets_of, source.folder(), need_targets)
-    if accepts is not None:
-        for column, choice in inputs.items():
-            modality = table("modality").find(choice.name)
-            adapted = modality.adapt(choice.settings, accepts)
-            inputs[column] = Choice("modality", choice.name, adapted)
-    for column, choice in targets.items():
-        # A catalogued set knows what its label numbers mean.
-        if column in labels and _labelled(choice) and choice.settings.names is None:
-            targets[column] = choice.with_settings(names=labels[column])
-    split = _resolve_split(data.split, parts, targets)
-    changes = {"inputs": inputs, "targets": targets, "split": split, "format": source.name}
-    return data.model_copy(update=changes), guesses, sample
-
-
-def _labelled(choice: Choice[Any]) -> bool:
-    """Whether a column's values are names out of a closed list."""
-    return bool(table("modality").find(choice.name).labelled)
-
-
-def _resolve_split(
-    split: SplitSpec, parts: Mapping[str | None, Source], targets: Mapping[str, Choice[Any]]
-) -> SplitSpec:
-    """Turn `auto` into a method, and a share of what is given already into 0."""
-    changes: dict[str, Any] = {}
-    if "test" in parts:
-        changes["test"] = 0.0
-    if "validation" in parts:
-        changes["validation"] = 0.0
-    if split.test + split.validation >= 1:
-        raise Spec.problem("data.split", f"validation and test take all rows ({split.validation} + {split.test})")
-    if split.method == "auto":
-        if split.by is not None:
-            # `by` alone: a label to stratify by, when it is the target; otherwise rows that belong together.
-            changes["method"] = "stratified" if split.by in targets else "group"
-        else:
-            changes["method"] = "stratified" if any(map(_labelled, targets.values())) else "random"
-    elif split.method == "given" and None in parts and split.by is None:
-        raise Spec.problem(
-            "data.split", "method 'given' needs a column that names the split ('by'), or a source for each split"
-        )
-    if (changes.get("method") or split.method) == "stratified" and split.by is None and targets:
-        changes["by"] = next(iter(targets))
-    return split.model_copy(update=changes)

@@ -10,7 +10,6 @@ SplitMix64 (Steele et al. 2014) and the words of a value, like the columns of a 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,30 +20,16 @@ import pyarrow.compute as pc
 
 from modelyard.core.errors import DataError
 from modelyard.core.randomness import mix
+from modelyard.data.byte_hash import PLACE, byte_hashes, constant, mix_in_place, sums
 
 __all__ = ["column_hashes", "joined_hashes", "row_hashes"]
 
 Hashes = npt.NDArray[np.uint64]
 
-_PLACE = np.uint64(0xD1342543DE82EF95)
 _CACHE = 1 << 19  # bytes hashed at a time
-_MASKS = np.array([2**64 - 1] + [2 ** (8 * count) - 1 for count in range(1, 8)], dtype=np.uint64)
-"""What of a text's last word counts, by the text's length modulo 8."""
-_HEADS = np.append(_MASKS, _MASKS[0])
-_HEADS[0] = 0
-"""What of a word counts when so many of its 8 bytes are the text's."""
-_FEW = 4
-"""Texts of at most this many words are hashed a word of all texts at a time."""
 
-
-def _constant(text: str) -> np.uint64:
-    return np.uint64(
-        int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-    )
-
-
-_NULL, _BYTES, _FLOAT, _INT, _BOOL, _LIST, _STRUCT = (
-    _constant(f"modelyard row hash: {kind}") for kind in ("null", "bytes", "float", "int", "bool", "list", "struct")
+_NULL, _FLOAT, _INT, _BOOL, _LIST, _STRUCT = (
+    constant(f"modelyard row hash: {kind}") for kind in ("null", "float", "int", "bool", "list", "struct")
 )
 
 
@@ -76,14 +61,15 @@ def row_hashes(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None =
 
 def column_hashes(name: str, column: pa.Array) -> Hashes:
     """Hash one column's values, name included, shape (rows,): what `joined_hashes` makes a row's hash of."""
-    key = _constant(f"column {name}")
+    key = constant(f"column {name}")
     result = np.empty(len(column), np.uint64)
     # A dictionary is hashed once for all rows; anything else in blocks that stay in the processor's cache.
     block = len(column) if pa.types.is_dictionary(column.type) else _CACHE * len(column) // max(column.nbytes, 1)
     block = max(block, 64)
     for start in range(0, len(column), block):
-        part = _hash(column.slice(start, block))
-        result[start : start + len(part)] = mix(part ^ key)
+        part = result[start : start + block]
+        np.bitwise_xor(_hash(column.slice(start, block)), key, out=part)
+        mix_in_place(part)
     return result
 
 
@@ -92,7 +78,8 @@ def joined_hashes(parts: Iterable[Hashes], rows: int) -> Hashes:
     total = np.zeros(rows, np.uint64)
     for part in parts:
         total += part
-    return mix(total)
+    mix_in_place(total)
+    return total
 
 
 def _position(schema: pa.Schema, name: str) -> int:
@@ -181,61 +168,15 @@ def _times(array: pa.Array) -> Hashes:
         major, minor = ticks // second, ticks % second * (10**9 // second)
         zoned = pa.types.is_timestamp(kind) and kind.tz is not None
         word = "instant" if zoned else str(kind).partition("[")[0].rstrip("3264")
-    return mix(_whole(major) + mix(minor.view(np.uint64) ^ _constant(word)))
+    return mix(_whole(major) + mix(minor.view(np.uint64) ^ constant(word)))
 
 
 def _spans(array: pa.Array, offset_type: type[np.signedinteger[Any]]) -> Hashes:
-    """Hash texts and bytes: 8 bytes a word, the last one filled up with zeros, the length mixed in at the end."""
+    """Hash texts and bytes."""
     _, offset_buffer, data = array.buffers()
-    offsets = np.frombuffer(offset_buffer, offset_type, count=array.offset + len(array) + 1)[array.offset :].astype(
-        np.int64
-    )
-    first, last = int(offsets[0]), int(offsets[-1])
-    content = np.zeros(last - first + 8, dtype=np.uint8)
-    if last > first:
-        content[:-8] = np.frombuffer(data, np.uint8, count=last)[first:]
-    return _byte_runs(content, offsets - first)
-
-
-def _byte_runs(content: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> Hashes:
-    """Hash `content[offsets[i]:offsets[i + 1]]` for each i; `content` holds 8 bytes more than that."""
-    words_at = np.ndarray((len(content) - 7,), dtype="<u8", buffer=content, strides=(1,))  # a word from any byte on
-    lengths = np.diff(offsets)
-    if len(lengths) and lengths.max() <= 8 * _FEW:
-        return mix(_short_sums(words_at, offsets[:-1], lengths) ^ mix(lengths.view(np.uint64) ^ _BYTES))
-    counts = (lengths + 7) >> 3
-    ends = np.cumsum(counts)
-    starts = ends - counts
-    place = np.arange(ends[-1], dtype=np.int64) - np.repeat(starts, counts)
-    words = words_at[np.repeat(offsets[:-1], counts) + (place << 3)]
-    some = lengths > 0
-    words[ends[some] - 1] &= _MASKS[lengths[some] & 7]
-    words += place.view(np.uint64) * _PLACE
-    return mix(_sums(mix(words), starts, ends) ^ mix(lengths.view(np.uint64) ^ _BYTES))
-
-
-def _short_sums(
-    words_at: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> Hashes:
-    """Sum the scrambled words of texts of few words each, a word of all texts at a time."""
-    words = words_at[starts] & _HEADS[np.minimum(lengths, 8)]
-    total = mix(words)
-    if lengths.min() == 0:
-        total[lengths == 0] = 0
-    for word in range(1, _FEW):
-        longer = np.flatnonzero(lengths > 8 * word)
-        if not len(longer):
-            break
-        words = words_at[starts[longer] + 8 * word] & _HEADS[np.minimum(lengths[longer] - 8 * word, 8)]
-        total[longer] += mix(words + np.uint64(word * int(_PLACE) % 2**64))
-    return total
-
-
-def _sums(values: Hashes, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Hashes:
-    """Sum `values[starts[i]:ends[i]]` modulo 2^64 for each i."""
-    running = np.zeros(len(values) + 1, dtype=np.uint64)
-    np.cumsum(values, out=running[1:])
-    return running[ends] - running[starts]
+    offsets = np.frombuffer(offset_buffer, offset_type, count=array.offset + len(array) + 1)[array.offset :]
+    content = np.empty(0, np.uint8) if data is None or offsets[-1] == 0 else np.frombuffer(data, np.uint8)
+    return byte_hashes(content, offsets)
 
 
 def _lists(array: pa.Array) -> Hashes:
@@ -251,7 +192,7 @@ def _lists(array: pa.Array) -> Hashes:
 def _listed(inner: Hashes, offsets: npt.NDArray[np.int64]) -> Hashes:
     lengths = np.diff(offsets)
     place = (np.arange(len(inner), dtype=np.int64) - np.repeat(offsets[:-1], lengths)).view(np.uint64)
-    return mix(_sums(mix(inner + place * _PLACE), offsets[:-1], offsets[1:]) ^ mix(lengths.view(np.uint64) ^ _LIST))
+    return mix(sums(mix(inner + place * PLACE), offsets[:-1], offsets[1:]) ^ mix(lengths.view(np.uint64) ^ _LIST))
 
 
 def _fixed_lists(array: pa.Array) -> Hashes:
@@ -267,20 +208,20 @@ def _fixed_lists(array: pa.Array) -> Hashes:
     padded = np.zeros((len(array), -(-width // 8) * 8), dtype=np.uint8)
     padded[:, :width] = numbers.view(np.uint8).reshape(len(array), width)
     words = padded.view("<u8")
-    words += np.arange(words.shape[1], dtype=np.uint64) * _PLACE
+    words += np.arange(words.shape[1], dtype=np.uint64) * PLACE
     total = mix(words).sum(axis=1, dtype=np.uint64)
     if inner.null_count:
         missing = np.where(
             _valid(inner), np.uint64(0), mix(_NULL + np.arange(len(inner), dtype=np.uint64) % np.uint64(size))
         )
         total += missing.reshape(len(array), size).sum(axis=1, dtype=np.uint64)
-    return mix(total ^ _constant(f"list of {size} {child}"))
+    return mix(total ^ constant(f"list of {size} {child}"))
 
 
 def _structs(array: pa.Array) -> Hashes:
     total = np.full(len(array), _STRUCT)
     for position, part in enumerate(array.type):
-        total += mix(_hash(array.field(position)) ^ _constant(f"column {part.name}"))
+        total += mix(_hash(array.field(position)) ^ constant(f"column {part.name}"))
     return mix(total)
 
 

@@ -15,42 +15,37 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from modelyard.core.errors import DataError
 from modelyard.data.modalities.base import Column, Ragged
 
-__all__ = ["Layout", "SplitStore", "Spread", "Stored", "map_array", "spread", "take"]
+__all__ = ["Layout", "SplitStore", "Stored", "cut", "map_array", "take"]
 
 _RESIDENT = 128 << 20
 """Bytes of a column's mapped pages that may stay resident; beyond, the pages are given back to the system's cache."""
 _PAGE = 4096
 
 
-Spread = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""Of some ragged rows: where their items stand, and the rows' offsets once these stand end to end."""
-
-
-def spread(offsets: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Spread:
-    """Return where the items of some ragged rows stand."""
-    starts = offsets[rows]
-    lengths = offsets[rows + 1] - starts
-    found = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(lengths, out=found[1:])
-    return np.arange(found[-1]) + np.repeat(starts - found[:-1], lengths), found
-
-
-def take(column: Column, rows: npt.NDArray[np.int64], items: Spread | None = None) -> Column:
-    """Return some rows of a column in memory, in the order asked for, as a copy.
-
-    Args:
-        column: The column.
-        rows: Positions of rows.
-        items: Where a ragged column's items stand, when that is known (`spread`).
-    """
+def take(column: Column, rows: npt.NDArray[np.int64]) -> Column:
+    """Return some rows of a column in memory, in the order asked for, as a copy."""
     if isinstance(column, Ragged):
-        index, offsets = items or spread(column.offsets, rows)
-        return Ragged(column.values[index], offsets)
-    return column[rows]
+        starts = column.offsets[rows]
+        lengths = column.offsets[rows + 1] - starts
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        items = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Ragged(column.values[items], offsets)
+    # `take` copies whole rows, indexing their values one by one; but one that is not contiguous it would copy first.
+    return column.take(rows, axis=0) if column.flags.c_contiguous else column[rows]
+
+
+def cut(column: Column, start: int, stop: int) -> Column:
+    """Return rows `start` to `stop - 1` of a column; values are not copied."""
+    if isinstance(column, Ragged):
+        first, last = int(column.offsets[start]), int(column.offsets[stop])
+        return Ragged(column.values[first:last], column.offsets[start : stop + 1] - first)
+    return column[start:stop]
 
 
 @dataclass(frozen=True)
@@ -116,39 +111,43 @@ class Stored:
             )
         self.bytes = sum(len(mapping) for mapping in self._mappings if mapping is not None)
         """Of all values together."""
-        self._is_large = self.bytes > _RESIDENT
-        if self._is_large:
+        self.is_large = self.bytes > _RESIDENT
+        """Whether pages are given back, and read ahead."""
+        if self.is_large:
             # Rows are asked for all over the place: without this every page fault would read its neighbourhood as well.
             for mapping in self._mappings:
                 if mapping is not None:
                     mapping.madvise(mmap.MADV_RANDOM)
+        small = layout.ragged and not self.is_large and len(self._values) == 1
+        self._runs = _as_bytes(self._values[0], self._offsets[0], layout.item_bytes) if small else None
+        """The rows of a small ragged column. A large one has no second list of offsets in memory."""
 
     def __len__(self) -> int:
         return self.layout.rows
 
-    def is_laid_out_like(self, other: Stored) -> bool:
-        """Whether two ragged columns have rows of the same lengths in a single shard each."""
-        alike = self.layout.ragged and other.layout.ragged and len(self._values) == len(other._values) == 1
-        return alike and np.array_equal(self._offsets[0], other._offsets[0])
-
-    def spread(self, rows: npt.NDArray[np.int64]) -> Spread:
-        """Return where the items of some rows of a ragged column of a single shard stand."""
-        return spread(self._offsets[0], rows)
-
-    def take(self, rows: npt.NDArray[np.int64], items: Spread | None = None) -> Column:
-        """Return some rows in memory, in the order asked for, as a copy; `items` as `take` of this module has it."""
+    def take(self, rows: npt.NDArray[np.int64]) -> Column:
+        """Return some rows in memory, in the order asked for, as a copy."""
         self.will_need(rows)
-        found = take(self._shard(0), rows, items) if len(self._values) == 1 else self._scattered(rows)
-        if self._is_large:
+        if self._runs is not None:
+            found: Column = self._taken(self._runs, rows)
+        else:
+            found = take(self._shard(0), rows) if len(self._values) == 1 else self._scattered(rows)
+        if self.is_large:
             self._forget(found)
         return found
+
+    def _taken(self, runs: pa.LargeBinaryArray, rows: npt.NDArray[np.int64]) -> Ragged:
+        """Take ragged rows as strings of bytes: each is one copy, where indexing would look up item after item."""
+        _, offsets, values = runs.take(pa.array(rows)).buffers()
+        items = np.frombuffer(values or b"", self.layout.dtype).reshape(-1, *self.layout.shape)
+        return Ragged(items, np.frombuffer(offsets, np.int64) // self.layout.item_bytes)
 
     def will_need(self, rows: npt.NDArray[np.int64]) -> None:
         """Let the system begin to read these rows from the disk, all at once, and return without waiting.
 
         Only large columns are read ahead; small ones stay in the system's cache.
         """
-        if not self._is_large:
+        if not self.is_large:
             return
         for shard, places in self._by_shard(rows):
             mapping = self._mappings[shard]
@@ -215,6 +214,12 @@ class Stored:
                     mapping.madvise(mmap.MADV_DONTNEED)
 
 
+def _as_bytes(values: npt.NDArray[Any], offsets: npt.NDArray[np.int64], item_bytes: int) -> pa.LargeBinaryArray:
+    """Return ragged rows as strings of bytes, which share the values' memory."""
+    buffers = [None, pa.py_buffer(offsets * item_bytes), pa.py_buffer(values)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
 def _pages(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """Return the whole pages that hold the bytes `starts[i]` to `stops[i] - 1`, as (start, length), none twice."""
     some = stops > starts
@@ -246,7 +251,9 @@ class SplitStore:
     ) -> None:
         self.columns = dict(columns)
         self.index = index
-        self._like = _laid_out_alike(self.columns)
+        self._large = {
+            name: column for name, column in columns.items() if isinstance(column, Stored) and column.is_large
+        }
         if index is not None:
             self.rows = len(index)
         else:
@@ -259,25 +266,16 @@ class SplitStore:
         """Return these rows (positions in the split) of some columns, in memory."""
         numbers = rows if self.index is None else self.index[rows]
         found: dict[str, Column] = {}
-        known: dict[str, Spread] = {}
         for name in names:
             column = self.columns[name]
-            if not isinstance(column, Stored):
-                found[name] = take(column, numbers)
-                continue
-            first = self._like.get(name)
-            if first is not None and first not in known:
-                known[first] = column.spread(numbers)
-            found[name] = column.take(numbers, known.get(first) if first is not None else None)
+            found[name] = column.take(numbers) if isinstance(column, Stored) else take(column, numbers)
         return found
 
     def will_need(self, names: Sequence[str], rows: npt.NDArray[np.int64]) -> None:
         """Let the system begin to read these rows (positions in the split) of some columns from the disk."""
-        numbers = rows if self.index is None else self.index[rows]
         for name in names:
-            column = self.columns[name]
-            if isinstance(column, Stored):
-                column.will_need(numbers)
+            if name in self._large:
+                self._large[name].will_need(rows if self.index is None else self.index[rows])
 
     def whole(self, name: str) -> Column:
         """Return a whole column of the split in memory: for small ones, such as targets."""
@@ -308,19 +306,3 @@ class SplitStore:
     def subset(self, rows: npt.NDArray[np.int64]) -> SplitStore:
         """Return a store of some of this split's rows, in the order given; nothing is copied but the index."""
         return SplitStore(self.columns, np.asarray(rows, np.int64) if self.index is None else self.index[rows])
-
-
-def _laid_out_alike(columns: Mapping[str, Stored | Column]) -> dict[str, str]:
-    """Return for parts of one input that have rows of the same lengths (ids and weights of a bag) the first of them."""
-    like: dict[str, str] = {}
-    parts: dict[str, list[str]] = {}
-    for name, column in columns.items():
-        if isinstance(column, Stored) and column.layout.ragged:
-            parts.setdefault(name.rpartition(".")[0], []).append(name)
-    for first, *others in parts.values():
-        leader = columns[first]
-        for other in others:
-            column = columns[other]
-            if isinstance(leader, Stored) and isinstance(column, Stored) and leader.is_laid_out_like(column):
-                like[first] = like[other] = first
-    return like

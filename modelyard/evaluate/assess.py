@@ -18,7 +18,8 @@ from modelyard.evaluate.baseline import Baseline, fit_baseline
 from modelyard.evaluate.bootstrap import intervals
 from modelyard.evaluate.calibration import assess_calibration
 from modelyard.evaluate.curves import MOST_CURVES, curves
-from modelyard.evaluate.metrics import Metric, form_of, label_counts
+from modelyard.evaluate.found import each_once, label_counts
+from modelyard.evaluate.metrics import Metric, form_of
 from modelyard.evaluate.records import Calibration, Confusion, Evaluation, Measured
 from modelyard.evaluate.table import METRICS
 from modelyard.evaluate.thresholds import assess_threshold
@@ -172,7 +173,7 @@ def _per_label(outcome: Outcome) -> list[dict[str, Any]]:
             {"name": column.labels[0], "rows": len(column), **{name: _find(name)(column) for name in _PER_TARGET}}
             for column in columns
         ]
-    right, answered, true = (counts[0] for counts in label_counts(outcome)(np.ones((1, len(outcome)))))
+    right, answered, true = (counts[0] for counts in label_counts(outcome)(each_once(outcome)))
     shares = (ratio(right, answered), ratio(right, true), ratio(2 * right, answered + true))
     return [
         {"name": name, "rows": int(true[i]), "precision": float(p[i]), "recall": float(r[i]), "f1": float(f[i])}

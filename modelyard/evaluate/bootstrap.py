@@ -24,6 +24,7 @@ import numpy.typing as npt
 from modelyard.core.errors import UsageError
 from modelyard.core.randomness import stream
 from modelyard.evaluate.metrics import Metric, form_of
+from modelyard.evaluate.order import rising, runs
 from modelyard.evaluate.weighted import Floats
 from modelyard.tasks.base import Outcome
 
@@ -93,9 +94,10 @@ def resample_counts(strata: npt.NDArray[Any], seed: int, resamples: range) -> Fl
         seed: The run's seed.
         resamples: Numbers of the resamples; a resample depends on its number alone, not on its block.
     """
-    order = np.argsort(strata, kind="stable")
-    _, starts, sizes = np.unique(strata[order], return_index=True, return_counts=True)
-    start, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
+    order = rising(strata)
+    bounds = runs(strata[order])
+    sizes = np.diff(bounds)
+    start, size = np.repeat(bounds[:-1], sizes), np.repeat(sizes, sizes)
     counts = np.empty((len(resamples), len(strata)))
     for row, number in zip(counts, resamples, strict=True):
         places = stream(seed, "bootstrap", number).random(len(strata))

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.evaluate.metrics import form_of
+from modelyard.evaluate.order import rising, runs
 from modelyard.evaluate.records import Curve
-from modelyard.evaluate.weighted import Floats, area_under_roc, average_precision
+from modelyard.evaluate.weighted import Floats, Ranking
 from modelyard.tasks.base import Outcome
 
 __all__ = ["MOST_CURVES", "NOTHING", "curves"]
@@ -46,9 +47,9 @@ def curves(outcome: Outcome) -> list[Curve]:
 
 
 def _curve(label: str, positive: npt.NDArray[np.bool_], score: Floats) -> Curve:
-    order = np.argsort(-score, kind="stable")
+    order = rising(-score)
     ordered = score[order]
-    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)  # last row of each threshold
+    ends = runs(ordered)[1:] - 1  # last row of each threshold
     answered = np.concatenate([[0], ends + 1])
     right = np.concatenate([[0], np.cumsum(positive[order])[ends]])
     threshold = np.concatenate([[NOTHING], ordered[ends]])
@@ -56,7 +57,8 @@ def _curve(label: str, positive: npt.NDArray[np.bool_], score: Floats) -> Curve:
     false_positive_rate = (answered - right) / (len(score) - rows)
     precision = np.where(answered > 0, right / np.maximum(answered, 1), 1.0)
     kept = _thinned(true_positive_rate, false_positive_rate, precision)
-    once = np.ones((1, len(score)))
+    ranking = Ranking(positive, score)
+    sums = ranking.sums(np.ones((1, len(score))))
     return Curve(
         label=label,
         rows=rows,
@@ -65,8 +67,8 @@ def _curve(label: str, positive: npt.NDArray[np.bool_], score: Floats) -> Curve:
         false_positive_rate=false_positive_rate[kept].tolist(),
         precision=precision[kept].tolist(),
         share=(answered[kept] / len(score)).tolist(),
-        roc_auc=float(area_under_roc(positive, score)(once)[0]),
-        average_precision=float(average_precision(positive, score)(once)[0]),
+        roc_auc=float(ranking.area_under_roc(sums)[0]),
+        average_precision=float(ranking.average_precision(sums)[0]),
     )
 
 

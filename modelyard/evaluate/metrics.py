@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from modelyard.core.errors import UsageError
-from modelyard.evaluate import weighted
-from modelyard.evaluate.weighted import Floats, Statistic, group_sums, mean_where, means, ratio
+from modelyard.evaluate.found import each_once, is_binary, label_counts, own_score, positive_ranking
+from modelyard.evaluate.weighted import Floats, Ranking, Statistic, Sums, mean_where, means, ratio
 from modelyard.tasks.base import Errors, Outcome
 from modelyard.tasks.probabilities import log_loss_of
 
-__all__ = ["CALIBRATION_BINS", "Form", "Metric", "bin_of", "certainty", "form_of", "label_counts"]
+__all__ = ["CALIBRATION_BINS", "Form", "Metric", "bin_of", "certainty", "form_of"]
 
 CALIBRATION_BINS = 15
 """Bins of a probability, of equal width (Guo et al. 2017)."""
@@ -74,7 +74,7 @@ class Metric:
         Raises:
             UsageError: The metric is not defined for this kind of outcome.
         """
-        return float(self.prepared(outcome)(np.ones((1, len(outcome))))[0])
+        return float(self.prepared(outcome)(each_once(outcome))[0])
 
     def prepared(self, outcome: Outcome) -> Statistic:
         """Return a function from weights, float64 (R, n), to the values (R,) when row i counts `weights[r, i]` times.
@@ -90,24 +90,6 @@ class Metric:
         return self.function(outcome)
 
 
-Counts = Callable[[Floats], tuple[Floats, Floats, Floats]]
-
-
-def label_counts(outcome: Outcome) -> Counts:
-    """Return weights (R, n) → per label the rows answered with it rightly, answered with it, and of it: (R, L) each."""
-    target, answer = outcome.target, outcome.answer
-    if target.ndim == 2:
-        right, answered, true = (array.astype(np.float64) for array in (target & answer, answer, target))
-        return lambda weights: (weights @ right, weights @ answered, weights @ true)
-    count = len(outcome.labels)
-    sums = group_sums(target, count, target == answer), group_sums(answer, count), group_sums(target, count)
-    return lambda weights: (sums[0](weights), sums[1](weights), sums[2](weights))
-
-
-def _is_binary(outcome: Outcome) -> bool:
-    return outcome.target.ndim == 1 and outcome.score.shape[1] == 2
-
-
 # -- shares and means over rows ---------------------------------------------------------------------------------------
 
 
@@ -116,27 +98,23 @@ def _accuracy(outcome: Outcome) -> Statistic:
 
 
 def _top_5_accuracy(outcome: Outcome) -> Statistic:
-    own = _own_score(outcome)[:, None]
-    later = np.arange(outcome.score.shape[1]) > outcome.target[:, None]
-    ahead = (outcome.score > own) | ((outcome.score == own) & later)  # among equals, scikit-learn puts the last first
-    return means(ahead.sum(axis=1) < 5)
+    own = own_score(outcome)[:, None]
+    ahead, equal = np.count_nonzero(outcome.score > own, axis=1), outcome.score == own
+    tied = np.flatnonzero(np.count_nonzero(equal, axis=1) > 1)
+    later = np.arange(outcome.score.shape[1]) > outcome.target[tied, None]
+    ahead[tied] += np.count_nonzero(equal[tied] & later, axis=1)  # among equals, scikit-learn puts the last first
+    return means(ahead < 5)
 
 
 def _log_loss(outcome: Outcome) -> Statistic:
-    return means(log_loss_of(_own_score(outcome)))
+    return means(log_loss_of(own_score(outcome)))
 
 
 def _brier(outcome: Outcome) -> Statistic:
-    own = _own_score(outcome)
+    own = own_score(outcome)
     if outcome.score.shape[1] == 2:
         return means((1 - own) ** 2)
     return means((outcome.score**2).sum(axis=1) - own**2 + (1 - own) ** 2)
-
-
-def _own_score(outcome: Outcome) -> Floats:
-    """The probability that the true label got, (n,)."""
-    result: Floats = np.take_along_axis(outcome.score, outcome.target[:, None], axis=1)[:, 0]
-    return result
 
 
 def _expected_calibration_error(outcome: Outcome) -> Statistic:
@@ -157,7 +135,7 @@ def certainty(outcome: Outcome) -> tuple[Floats, Floats]:
     """
     if outcome.target.ndim == 2:
         return outcome.score, outcome.target.astype(np.float64)
-    if _is_binary(outcome):
+    if is_binary(outcome):
         return outcome.score[:, 1:], (outcome.target == 1).astype(np.float64)[:, None]
     highest = np.take_along_axis(outcome.score, outcome.answer[:, None], axis=1)
     return highest, (outcome.answer == outcome.target).astype(np.float64)[:, None]
@@ -215,7 +193,7 @@ def _of_labels(
 
     def function(right: Floats, answered: Floats, true: Floats) -> Floats:
         top, bottom = fraction(right, answered, true)
-        if _is_binary(outcome) and not macro:
+        if is_binary(outcome) and not macro:
             return ratio(top[:, 1], bottom[:, 1])
         return mean_where(ratio(top, bottom, empty=0.0), answered + true > 0)
 
@@ -276,28 +254,30 @@ def _micro_jaccard(outcome: Outcome) -> Statistic:
 # -- from the order of the scores -------------------------------------------------------------------------------------
 
 
-def _of_ranking(outcome: Outcome, curve: Callable[[npt.NDArray[np.bool_], Floats], Statistic]) -> Statistic:
+def _of_ranking(outcome: Outcome, value: Callable[[Ranking, Sums], Floats]) -> Statistic:
     """The positive label's value of two labels, else the mean over labels (each against the rest) that have one."""
-    if outcome.target.ndim == 2:
-        curves = [curve(outcome.target[:, label] > 0, score) for label, score in enumerate(outcome.score.T)]
-    elif _is_binary(outcome):
-        curves = [curve(outcome.target == 1, outcome.score[:, 1])]
-    else:
-        curves = [curve(outcome.target == label, score) for label, score in enumerate(outcome.score.T)]
+    if is_binary(outcome):
+        ranking, sums = positive_ranking(outcome)
+        return lambda weights: value(ranking, sums(weights))
+    target, score = outcome.target, outcome.score
+    rankings = [
+        Ranking(target[:, label] > 0 if target.ndim == 2 else target == label, score[:, label])
+        for label in range(score.shape[1])
+    ]
 
     def statistic(weights: Floats) -> Floats:
-        values = np.stack([one(weights) for one in curves], axis=1)
+        values = np.stack([value(one, one.sums(weights)) for one in rankings], axis=1)
         return mean_where(values, ~np.isnan(values))
 
     return statistic
 
 
 def _roc_auc(outcome: Outcome) -> Statistic:
-    return _of_ranking(outcome, weighted.area_under_roc)
+    return _of_ranking(outcome, Ranking.area_under_roc)
 
 
 def _average_precision(outcome: Outcome) -> Statistic:
-    return _of_ranking(outcome, weighted.average_precision)
+    return _of_ranking(outcome, Ranking.average_precision)
 
 
 _ONE: tuple[Form, ...] = ("classification",)

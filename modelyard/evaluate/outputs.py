@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from modelyard.data.batch import Batch
 from modelyard.data.loader import Loader
 from modelyard.evaluate.baseline import rows_with_targets
+from modelyard.evaluate.order import rising
 from modelyard.tasks.base import Outcome, Task
 
 __all__ = ["Collected", "collect"]
@@ -50,23 +51,27 @@ class Collected:
 
     def output(self) -> npt.NDArray[np.float32]:
         """Return outputs (n, O), in the order of the store."""
-        return torch.cat(self._outputs).float().cpu().numpy()[self._order()]
+        return torch.cat(self._outputs).float().cpu().numpy().take(self._order(), axis=0)
 
     def targets(self) -> dict[str, npt.NDArray[Any]]:
         """Return encoded targets by column, in the order of the store."""
         order = self._order()
         names = self._targets[0]
-        return {name: torch.cat([part[name] for part in self._targets]).cpu().numpy()[order] for name in names}
+        return {
+            name: torch.cat([part[name] for part in self._targets]).cpu().numpy().take(order, axis=0) for name in names
+        }
 
     def outcome(self, task: Task) -> Outcome:
         """Return what the metrics take, rows without a target left out."""
         output, targets = self.output(), self.targets()
         present = rows_with_targets(targets, len(output))
+        if present.all():
+            return task.outcome(output, targets)
         return task.outcome(output[present], {name: target[present] for name, target in targets.items()})
 
     def _order(self) -> npt.NDArray[np.int64]:
         if len(self._sorted) != len(self):  # more has come
-            self._sorted = np.argsort(np.concatenate(self._ids), kind="stable")
+            self._sorted = rising(np.concatenate(self._ids))
         return self._sorted
 
 

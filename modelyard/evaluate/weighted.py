@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from modelyard.evaluate.order import rising, runs
+
 __all__ = [
     "Floats",
+    "Ranking",
     "Statistic",
-    "area_under_roc",
-    "average_precision",
     "correlation",
     "group_sums",
     "largest",
@@ -32,11 +33,12 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
+Sums = tuple[Floats, Floats, Floats]
 
 
 def means(values: npt.NDArray[Any]) -> Statistic:
     """Return weights (R, n) → the mean of values (n,) as (R,), or of values (n, k) as (R, k), by one matrix product."""
-    columns = values.astype(np.float64)
+    columns = np.asarray(values, np.float64)
 
     def statistic(weights: Floats) -> Floats:
         total = weights.sum(axis=1)
@@ -48,7 +50,7 @@ def means(values: npt.NDArray[Any]) -> Statistic:
 
 def medians(values: Floats) -> Statistic:
     """Return weights (R, n) → the median (R,) of values (n,), each repeated as often as its weight says."""
-    order = np.argsort(values, kind="stable")
+    order = rising(values)
     ordered = values[order]
 
     def statistic(weights: Floats) -> Floats:
@@ -63,7 +65,7 @@ def medians(values: Floats) -> Statistic:
 
 def largest(values: Floats) -> Statistic:
     """Return weights (R, n) → the largest (R,) of the values (n,) that have weight."""
-    order = np.argsort(-values, kind="stable")
+    order = rising(-values)
     ordered = values[order]
     return lambda weights: ordered[np.argmax(np.take(weights, order, axis=1) > 0, axis=1)]
 
@@ -103,14 +105,11 @@ def _correlations(weights: Floats, both: Floats) -> Floats:
 
 def _ranks(values: Floats) -> Statistic:
     """Return weights (R, n) → the rank (R, n) of each value (n,), the lowest 1, among rows counted by weight."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    group = np.searchsorted(changes, np.arange(len(values)), side="right")
-    bounds = np.concatenate([[0], changes, [len(values)]])
-    back = np.empty(len(values), np.int64)
-    back[order] = np.arange(len(values))
-    start, end = bounds[group][back], bounds[group + 1][back]
+    order = rising(values)
+    bounds = runs(values[order])
+    sizes = np.diff(bounds)
+    start, end = np.empty_like(order), np.empty_like(order)
+    start[order], end[order] = np.repeat(bounds[:-1], sizes), np.repeat(bounds[1:], sizes)
 
     def statistic(weights: Floats) -> Floats:
         before = _running_sums(np.take(weights, order, axis=1))
@@ -122,10 +121,12 @@ def _ranks(values: Floats) -> Statistic:
 
 def group_sums(ids: npt.NDArray[Any], count: int, rows: npt.NDArray[np.bool_] | None = None) -> Statistic:
     """Return weights (R, n) → the weight of each id, (R, count); ids (n,) in [0, count), only where `rows` holds."""
-    chosen = np.arange(len(ids)) if rows is None else np.flatnonzero(rows)
-    short = ids[chosen].astype(np.min_scalar_type(max(count - 1, 0)))  # one or two bytes are sorted without comparing
-    order = chosen[np.argsort(short, kind="stable")]
-    present, starts = np.unique(ids[order], return_index=True)
+    order = rising(ids) if rows is None else np.flatnonzero(rows)
+    if rows is not None:
+        order = order[rising(ids[order])]
+    ordered = ids[order]
+    starts = runs(ordered)[:-1]
+    present = ordered[starts]
 
     def statistic(weights: Floats) -> Floats:
         sums = np.zeros((len(weights), count))
@@ -136,64 +137,52 @@ def group_sums(ids: npt.NDArray[Any], count: int, rows: npt.NDArray[np.bool_] | 
     return statistic
 
 
-def area_under_roc(positive: npt.NDArray[np.bool_], score: Floats) -> Statistic:
-    """Return weights (R, n) → the chance (R,) that a positive row scores above a negative one, a tie counting half.
-
-    The statistic of Mann and Whitney 1947; NaN where one of the two sides has no weight.
-    """
-    if 2 * np.count_nonzero(positive) > len(positive):  # the same from the other end, with fewer rows to sum over
-        positive, score = ~positive, -score
-    ranking = _Ranking(positive, score)
-
-    def statistic(weights: Floats) -> Floats:
-        own, above, hits = ranking(weights)
-        misses = above - hits
-        ends, starts = np.take(misses, ranking.end, axis=1), np.take(misses, ranking.start, axis=1)
-        positives, negatives = hits[:, -1], misses[:, -1]
-        beaten = negatives[:, None] - (ends + starts) / 2
-        return ratio(np.einsum("rp,rp->r", own, beaten), positives * negatives)
-
-    return statistic
-
-
-def average_precision(positive: npt.NDArray[np.bool_], score: Floats) -> Statistic:
-    """Return weights (R, n) → the mean (R,) over positive rows of the precision among rows scoring as high or higher.
-
-    NaN where no positive row has weight.
-    """
-    ranking = _Ranking(positive, score)
-
-    def statistic(weights: Floats) -> Floats:
-        own, above, hits = ranking(weights)
-        precision = np.take(hits, ranking.end, axis=1)
-        precision /= np.maximum(np.take(above, ranking.end, axis=1), 1)  # below 1 only where the row itself counts 0
-        return ratio(np.einsum("rp,rp->r", own, precision), hits[:, -1])
-
-    return statistic
-
-
-class _Ranking:
-    """Rows from the highest score down, cut where the score changes around a positive row; sorted once."""
+class Ranking:
+    """Rows from the highest score down, sorted once for all that follows from their order."""
 
     def __init__(self, positive: npt.NDArray[np.bool_], score: Floats) -> None:
-        self.order = np.argsort(-score, kind="stable")
-        ordered, is_positive = score[self.order], positive[self.order]
-        changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-        group = np.searchsorted(changes, np.flatnonzero(is_positive), side="right")
-        # running sums are kept only at the start and the end of every tied group that holds a positive row
-        bounds = np.concatenate([[0], changes, [len(score)]])
-        self.positives = self.order[is_positive]
-        self.cuts, place = np.unique(
-            np.concatenate([bounds[group], bounds[group + 1], [len(score)]]), return_inverse=True
-        )
-        self.start, self.end = place[: len(group)], place[len(group) : -1]
-        self.hit_cuts = np.concatenate([[0], np.cumsum(is_positive)])[self.cuts]
+        """Sort rows by their scores (n,) and find those whose `positive` (n,) holds."""
+        self._order = rising(-score)
+        places = np.flatnonzero(positive[self._order])
+        self._positives = self._order[places]
+        bounds = runs(score[self._order])
+        # of rows with equal scores only those matter that hold a positive one: where they begin and end, among all rows
+        # and among the positive ones, and which of them each positive row is in
+        tied = np.searchsorted(bounds, places, side="right") - 1
+        hit_bounds = runs(tied)
+        held = tied[hit_bounds[:-1]]
+        self._start, self._end = bounds[held], bounds[held + 1]
+        self._hit_start, self._hit_end = hit_bounds[:-1], hit_bounds[1:]
+        self._group = np.repeat(np.arange(len(held)), np.diff(hit_bounds))
 
-    def __call__(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return the weights of positive rows (R, P), and at each cut the weight above of all and of positive rows."""
-        own = np.take(weights, self.positives, axis=1)
-        above = np.take(_running_sums(np.take(weights, self.order, axis=1)), self.cuts, axis=1)
-        return own, above, np.take(_running_sums(own), self.hit_cuts, axis=1)
+    def sums(self, weights: Floats) -> Sums:
+        """Return the weights of positive rows (R, P), and from the highest score down the sums of all rows' weights
+        (R, n + 1) and of theirs (R, P + 1): what the values below are computed from."""
+        own = np.take(weights, self._positives, axis=1)
+        return own, _running_sums(np.take(weights, self._order, axis=1)), _running_sums(own)
+
+    def area_under_roc(self, sums: Sums) -> Floats:
+        """Return the chance (R,) that a positive row scores above a negative one, a tie counting half.
+
+        The statistic of Mann and Whitney 1947; NaN where one of the two sides has no weight.
+        """
+        _, above, hits = sums
+        positives = hits[:, -1]
+        negatives = above[:, -1] - positives
+        hits_end, hits_start = np.take(hits, self._hit_end, axis=1), np.take(hits, self._hit_start, axis=1)
+        misses = np.take(above, self._end, axis=1) + np.take(above, self._start, axis=1) - (hits_end + hits_start)
+        beaten = negatives[:, None] - misses / 2
+        return ratio(np.einsum("rg,rg->r", hits_end - hits_start, beaten), positives * negatives)
+
+    def average_precision(self, sums: Sums) -> Floats:
+        """Return the mean (R,) over positive rows of the precision among rows scoring as high or higher.
+
+        NaN where no positive row has weight.
+        """
+        own, above, hits = sums
+        precision = np.take(hits, self._hit_end, axis=1)
+        precision /= np.maximum(np.take(above, self._end, axis=1), 1)  # below 1 only where the rows themselves count 0
+        return ratio(np.einsum("rp,rp->r", own, np.take(precision, self._group, axis=1)), hits[:, -1])
 
 
 def _running_sums(values: Floats) -> Floats:

@@ -238,7 +238,7 @@ class Classification(Task):
         if not plain or batch.mix is not None or output.device.type != "cpu":
             return None
         target = batch.targets[self.column]
-        if not len(target) or bool((target < 0).any()):
+        if not len(target) or int(target.min()) < 0:
             return None
         if self._swapped:
             target = 1 - target

@@ -1,7 +1,8 @@
 """Which arithmetic a training runs in, on how many threads, and whether its model is compiled: what was measured to be
 the fastest here.
 
-A measurement is kept in the cache, so that the same job on the same machine gets the same answer.
+A measurement is kept in the cache, so that the same job on the same machine gets the same answer. One that was made
+while other programs used the processors is kept by this process alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ import torch
 from modelyard.core.device import cores, environment, multiplies_bfloat16, multiplies_float8
 from modelyard.core.errors import DataError
 from modelyard.core.files import cache_directory, digest_bytes, read_json, to_json, write_json
+from modelyard.core.memory import give_back
+from modelyard.core.neighbours import Neighbours
 from modelyard.core.records import Record
 from modelyard.models.blocks.float8 import large_linears
 from modelyard.train.side_by_side import can_be_divided, sharing
@@ -37,8 +41,12 @@ _ENOUGH = 0.2
 _STEPS = 7
 _SHORT = 0.05
 """Seconds of a step up to which one thread may be as quick as all."""
+_ALONE = 0.2
+"""Processors that others may keep busy meanwhile, for a measurement to be kept."""
 _COMPILE_FROM = 600.0
 """Seconds of training from which compiling is tried: it costs tens of seconds, and gains a part of the rest."""
+
+_in_company: dict[Path, Arithmetic] = {}
 
 
 @dataclass(frozen=True)
@@ -52,12 +60,15 @@ class Arithmetic(Record):
     compiled: bool
     seconds: dict[str, float]
     """Candidate → median seconds of a step; empty where nothing was to be chosen."""
+    others: float = 0.0
+    """Processors that other programs kept busy meanwhile, on average."""
 
     @property
     def reason(self) -> str:
         """What was measured, in words; empty when nothing was."""
         times = ", ".join(f"{name} {1000 * value:.3g} ms a step" for name, value in self.seconds.items())
-        return f"measured here: {times}" if times else ""
+        company = f" beside programs that kept {self.others:.1f} processors busy" if self.others > _ALONE else ""
+        return f"measured here{company}: {times}" if times else ""
 
 
 def choose_arithmetic(setup: Setup, begin: Callable[[Setup], State], steps: int, facts: Sequence[Any]) -> Arithmetic:
@@ -82,11 +93,16 @@ def choose_arithmetic(setup: Setup, begin: Callable[[Setup], State], steps: int,
     length = steps.bit_length() if settings.compile == "auto" else 0
     key = [*machine, threads, kinds, may_divide, settings.compile, length, *facts]
     place = cache_directory() / "measured" / f"{digest_bytes(to_json(key).encode())}.json"
-    known = _known(place)
+    known = _known(place) or _in_company.get(place)
     if known is not None:
         return known
+    neighbours = Neighbours()
     found = _measure(setup, begin, steps, kinds, threads, may_divide)
-    write_json(place, found)
+    found = replace(found, others=round(neighbours.cores(), 2))
+    if found.others > _ALONE:
+        _in_company[place] = found
+    else:
+        write_json(place, found)
     return found
 
 
@@ -116,6 +132,7 @@ def _measure(
             for way in ways:
                 if way[1] < most and seconds[ways[0]] > _SHORT:
                     continue
+                give_back()  # what the way before took comes not on top of this one
                 torch.set_num_threads(way[1])
                 changed = _with(setup, kind, way[2])
                 with sharing(changed.settings):
@@ -137,6 +154,7 @@ def _measure(
         return Arithmetic(kind, count, 1 if compiled else parts, compiled, told)
     finally:
         torch.set_num_threads(before)
+        give_back()
 
 
 def _name(way: tuple[str, int, int], kinds: list[str], threads: list[int], divided: bool) -> str:
@@ -206,7 +224,7 @@ def _compiling_pays(
     return (plain - quick) * steps > cost
 
 
-def _known(place: Any) -> Arithmetic | None:
+def _known(place: Path) -> Arithmetic | None:
     try:
         return Arithmetic(**read_json(place))
     except (DataError, TypeError):  # not measured yet, or by another release

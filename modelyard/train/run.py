@@ -21,6 +21,7 @@ from modelyard.core.energy import EnergyMeter
 from modelyard.core.errors import GateError, ModelyardError, Stopped, StorageError
 from modelyard.core.events import EventLog, Observer
 from modelyard.core.files import copy_file
+from modelyard.core.memory import freed_memory_kept, without_pandas
 from modelyard.core.registry import table
 from modelyard.data.prepare import Prepared, prepare
 from modelyard.data.records import DataRecord
@@ -118,7 +119,7 @@ def train(
     """
     folder, spec = _find_folder(spec, Path(runs), new, None if resume is None else Path(resume))
     stopping = Stopping(max_time)
-    with folder.held(), listening(stopping), _cpu_settings(spec):
+    with folder.held(), listening(stopping), _cpu_settings(spec), without_pandas():
         named = _make_observers(spec, folder.path)
         with EventLog(folder.path / "events.jsonl", [*observers, *named]) as log:
             run = _recorded(spec, folder, log, stopping)
@@ -183,7 +184,7 @@ def _carry_out(spec: Spec, folder: RunFolder, log: EventLog, stopping: Stopping)
             if resolved is None:
                 folder.keep_resolved(job.resolved())
         try:
-            with meter.stage("training"), denormals_flushed():
+            with meter.stage("training"), denormals_flushed(), freed_memory_kept():
                 state, ended = _fit(job, folder, log, stopping, meter)
         finally:
             folder.keep_spent(meter)

@@ -2,6 +2,7 @@ import datetime
 import hashlib
 import math
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -260,6 +261,28 @@ def test_columns_that_are_missing_or_without_content():
     union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
     with pytest.raises(DataError, match="cannot be hashed"):
         row_hashes(pa.RecordBatch.from_pydict({"a": union}))
+
+
+@pytest.mark.parametrize("longest", [0, 8, 9, 63, 64, 65, 140])
+def test_texts_of_every_length_agree_with_the_reference(longest):
+    texts = [bytes(range(1, length + 1)) for length in range(longest + 1)]
+    found = row_hashes(pa.record_batch({"t": pa.array(texts, pa.binary())}).slice(1 if longest else 0))
+    key = constant("column t")
+    assert found.tolist() == [mix(mix(cell(text) ^ key)) for text in (texts[1:] or texts)]
+
+
+def test_more_texts_than_are_hashed_at_a_time_hash_as_they_do_one_by_one():
+    texts = [f"{number % 7919:x}" * (number % 13) for number in range(70_000)]
+    found = row_hashes(pa.record_batch({"t": texts}))
+    alone = row_hashes(pa.record_batch({"t": texts[32_760:32_780] + texts[-1:]}))
+    assert found[32_760:32_780].tolist() + found[-1:].tolist() == alone.tolist()
+
+
+def test_threads_that_hash_at_the_same_time_do_not_meet():
+    batch = pa.record_batch({"t": [f"{number}" * (number % 9) for number in range(20_000)]})
+    expected = row_hashes(batch).tolist()
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found.tolist() == expected for found in pool.map(lambda _: row_hashes(batch), range(16)))
 
 
 def test_a_text_hashes_the_same_beside_short_ones_as_beside_long_ones():

@@ -45,6 +45,7 @@ def machine(monkeypatch, tmp_path):
         return seconds[begin(setup).settings.precision]
 
     monkeypatch.setattr(arithmetic, "_time", time)
+    monkeypatch.setattr(arithmetic.Neighbours, "cores", lambda self: 0.0)
     return seconds
 
 
@@ -86,6 +87,16 @@ def test_a_model_without_large_layers_is_not_measured_in_float8(machine):
     found = arithmetic.choose_arithmetic(setup_of(compile=False), small, 10, [])
     assert (found.precision, list(found.seconds)) == ("bfloat16", ["float32", "bfloat16"])
     assert arithmetic.choose_arithmetic(setup_of(compile=False), small, 10, []) == found  # from the cache
+
+
+def test_what_was_measured_in_company_is_not_kept(machine, monkeypatch):
+    monkeypatch.setattr(arithmetic.Neighbours, "cores", lambda self: 1.24)
+    found = arithmetic.choose_arithmetic(setup_of(compile=False), large, 10, [])
+    assert found.reason.startswith("measured here beside programs that kept 1.2 processors busy: float32 1e+03 ms")
+    machine["float8"] = 2.0
+    assert arithmetic.choose_arithmetic(setup_of(compile=False), large, 10, []) == found  # within this process
+    monkeypatch.setattr(arithmetic, "_in_company", {})
+    assert arithmetic.choose_arithmetic(setup_of(compile=False), large, 10, []).precision == "bfloat16"
 
 
 def test_what_is_asked_for_is_not_measured(machine):

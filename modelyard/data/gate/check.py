@@ -61,6 +61,8 @@ class Check(ABC):
     """Its name in the table and in `data.checks`."""
     policies: ClassVar[tuple[Policy, ...]] = ("error", "keep")
     """What can be done about it, the default first."""
+    finishes_alone: ClassVar[bool] = False
+    """Whether `finish` asks for nothing that other checks share, so that it may run beside theirs."""
 
     def __init__(self, subject: Subject) -> None:
         """Store what is examined."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -127,10 +128,15 @@ class Gate:
             index: All rows, in the order they were shown in.
         """
         self._profile.finish()
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            coming = {check.name: beside.submit(check.finish, index) for check in self._checks if check.finishes_alone}
+            every = {check.name: check.finish(index) for check in self._checks if not check.finishes_alone}
+            statistics, drift = statistics_of(self._profile), drift_of(self._profile)
+            every.update({name: finishing.result() for name, finishing in coming.items()})
         decided: list[tuple[Finding, Found]] = []
         drop: dict[int, str] = {}
         for check in self._checks:
-            for found in check.finish(index):
+            for found in every[check.name]:
                 finding = self._decide(check, found)
                 decided.append((finding, found))
                 if finding.policy == "drop" and found.drop is not None:
@@ -139,7 +145,6 @@ class Gate:
                         drop.setdefault(number, reason)
         decided.sort(key=lambda pair: _SEVERITIES.index(pair[0].severity))
         findings = _named(self.subject, decided, index)
-        statistics, drift = statistics_of(self._profile), drift_of(self._profile)
         return GateResult(findings, statistics, drift, dict(sorted(drop.items())))
 
     def _decide(self, check: Check, found: Found) -> Finding:

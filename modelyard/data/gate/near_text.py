@@ -30,6 +30,7 @@ class NearDuplicateTexts(Check):
 
     name = "near_duplicate_texts"
     policies: ClassVar[tuple[Policy, ...]] = ("keep", "drop", "error")
+    finishes_alone = True
 
     def __init__(self, subject: Subject, limit: int = _LIMIT) -> None:
         super().__init__(subject)

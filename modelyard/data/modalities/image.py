@@ -269,8 +269,10 @@ class Image(Modality):
         assert self._shape is not None
         self._statistics = statistics
         mean, std = np.array(statistics[0]), np.array(statistics[1])
-        self._scale = torch.from_numpy((1 / (255 * std)).astype(np.float32)).repeat(self._shape[1])
-        self._offset = torch.from_numpy((-mean / std).astype(np.float32)).repeat(self._shape[1])
+        # Of one channel a single number, which is quicker than one for each column of pixels.
+        width = 1 if self._shape[2] == 1 else self._shape[1]
+        self._scale = torch.from_numpy((1 / (255 * std)).astype(np.float32)).repeat(width)
+        self._offset = torch.from_numpy((-mean / std).astype(np.float32)).repeat(width)
 
     def partial_state(self) -> State:
         """Return size, counts and totals so far."""

@@ -258,9 +258,9 @@ class Text(Modality):
             return {
                 f"{self.column}.ids": torch.from_numpy(ids.values.astype(np.int64)),
                 f"{self.column}.offsets": torch.from_numpy(ids.offsets[:-1].astype(np.int64)),
-                f"{self.column}.weights": torch.from_numpy(np.array(weights.values, np.float32)),
+                f"{self.column}.weights": torch.from_numpy(np.require(weights.values, np.float32, ["C", "W"])),
             }
-        length = np.diff(ids.offsets).astype(np.int64)
+        length = np.diff(ids.offsets)
         padded = np.full((len(length), int(length.max(initial=0))), PADDING, np.int64)
         padded[np.arange(padded.shape[1]) < length[:, None]] = ids.values
         return {f"{self.column}.ids": torch.from_numpy(padded), f"{self.column}.length": torch.from_numpy(length)}

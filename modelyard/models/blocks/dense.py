@@ -48,7 +48,13 @@ class DenseLayer(Block):
 
     def forward(self, x_BD: Tensor) -> Tensor:
         """Map float (B, width) to float (B, output_width)."""
-        y_BD: Tensor = self.dropout(self.activation(self.norm(self.linear(x_BD))))
+        y_BD: Tensor = self.linear(x_BD)
+        # Modules that do nothing are not called: small layers take hardly longer than the calls around them.
+        if not isinstance(self.norm, nn.Identity):
+            y_BD = self.norm(y_BD)
+        y_BD = self.activation(y_BD)
+        if self.dropout.p:
+            y_BD = self.dropout(y_BD)
         return x_BD + y_BD if self.residual else y_BD
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from modelyard.core.device import environment
+from modelyard.core.device import environment, multiplies_float8
 from modelyard.core.errors import DataError, UsageError
 from modelyard.core.files import cache_directory, digest_bytes, read_json, to_json, write_json
 from modelyard.core.records import Record
@@ -183,10 +183,9 @@ def _precisions(device: torch.device) -> list[str]:
     if device.type == "cpu":
         return ["float32", "bfloat16"]
     found = ["float32", "tf32", "float16", "bfloat16"]
-    major, minor = torch.cuda.get_device_capability(device)
-    if major < 8:
+    if torch.cuda.get_device_capability(device) < (8, 0):
         found.remove("tf32")
-    if (major, minor) >= (8, 9):
+    if multiplies_float8(device):
         found.append("float8")
     return found
 

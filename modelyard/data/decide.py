@@ -90,7 +90,7 @@ def _take_up(place: Path, data: DataSpec, source: Source, content: Callable[[], 
         known = read_json(place)
     except DataError:
         return None
-    if known["content"] != content():
+    if known.get("content") != content():
         return None
     kept, _ = parse(DataSpec, known["data"], "data")
     if kept is None:

@@ -60,6 +60,8 @@ class Arithmetic(Record):
     compiled: bool
     seconds: dict[str, float]
     """Candidate → median seconds of a step; empty where nothing was to be chosen."""
+    step: float = 0.0
+    """Median seconds of a step in the chosen way, before it is compiled; 0 where nothing was measured."""
     others: float = 0.0
     """Processors that other programs kept busy meanwhile, on average."""
 
@@ -90,14 +92,22 @@ def choose_arithmetic(setup: Setup, begin: Callable[[Setup], State], steps: int,
     if len(kinds) == 1 and len(threads) == 1 and settings.compile != "auto" and not may_divide:
         return Arithmetic(kinds[0], threads[0], parts, settings.compile, {})
     machine = [environment()["processor"], environment()["accelerators"], torch.__version__, str(setup.device)]
-    length = steps.bit_length() if settings.compile == "auto" else 0
-    key = [*machine, threads, kinds, may_divide, settings.compile, length, *facts]
+    key = [*machine, threads, kinds, may_divide, settings.compile, *facts]
+    found = _kept(key, lambda: _measure(setup, begin, kinds, threads, may_divide))
+    if settings.compile == "auto" and found.step * steps > _COMPILE_FROM:
+        plain = found
+        found = _kept([*key, "compiled", steps.bit_length()], lambda: _try_compiling(setup, begin, steps, plain))
+    return found
+
+
+def _kept(key: Sequence[Any], measure: Callable[[], Arithmetic]) -> Arithmetic:
+    """Return what was measured before; else measure, and keep it when nobody else used the processors meanwhile."""
     place = cache_directory() / "measured" / f"{digest_bytes(to_json(key).encode())}.json"
     known = _known(place) or _in_company.get(place)
     if known is not None:
         return known
     neighbours = Neighbours()
-    found = _measure(setup, begin, steps, kinds, threads, may_divide)
+    found = measure()
     found = replace(found, others=round(neighbours.cores(), 2))
     if found.others > _ALONE:
         _in_company[place] = found
@@ -114,7 +124,7 @@ def _may_divide(setup: Setup) -> bool:
 
 
 def _measure(
-    setup: Setup, begin: Callable[[Setup], State], steps: int, kinds: list[str], threads: list[int], may_divide: bool
+    setup: Setup, begin: Callable[[Setup], State], kinds: list[str], threads: list[int], may_divide: bool
 ) -> Arithmetic:
     before, most = torch.get_num_threads(), threads[0]
     if may_divide or len(kinds) > 1:
@@ -140,18 +150,10 @@ def _measure(
         best = min(
             seconds, key=lambda way: seconds[way] * _WORTH ** (kinds.index(way[0]) + (way[1] > 1 < len(seconds)))
         )
-        kind, count, parts = best
-        torch.set_num_threads(count)
-        told = (
-            {_name(way, kinds, threads, may_divide): value for way, value in seconds.items()}
-            if len(seconds) > 1
-            else {}
-        )
-        plain, asked = seconds[best], setup.settings.compile
-        compiled = asked is True
-        if asked == "auto" and plain * steps > _COMPILE_FROM:
-            compiled = _compiling_pays(_with(setup, kind, 1), begin, plain, steps, told)
-        return Arithmetic(kind, count, 1 if compiled else parts, compiled, told)
+        told = {}
+        if len(seconds) > 1:
+            told = {_name(way, kinds, threads, may_divide): value for way, value in seconds.items()}
+        return Arithmetic(*best, setup.settings.compile is True, told, seconds[best])
     finally:
         torch.set_num_threads(before)
         give_back()
@@ -206,22 +208,21 @@ def _time(setup: Setup, begin: Callable[[Setup], State], compiled: bool = False)
     return statistics.median(seconds[2:] or seconds[1:])
 
 
-def _compiling_pays(
-    setup: Setup,
-    begin: Callable[[Setup], State],
-    plain: float,
-    steps: int,
-    seconds: dict[str, float],
-) -> bool:
+def _try_compiling(setup: Setup, begin: Callable[[Setup], State], steps: int, plain: Arithmetic) -> Arithmetic:
     """Compile, time it, and say whether the rest of the training wins back what that took."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(plain.threads)
     started = time.perf_counter()
     try:
-        quick = _time(setup, begin, compiled=True)
+        quick = _time(_with(setup, plain.precision, 1), begin, compiled=True)
     except RuntimeError:  # the compiler's errors: no compiler here, or a model it cannot take
-        return False
-    cost = time.perf_counter() - started
-    seconds[f"{setup.precision}, compiled"] = quick
-    return (plain - quick) * steps > cost
+        return plain
+    finally:
+        torch.set_num_threads(before)
+    seconds = {**plain.seconds, f"{plain.precision}, compiled": quick}
+    if (plain.step - quick) * steps <= time.perf_counter() - started:
+        return replace(plain, seconds=seconds)
+    return replace(plain, seconds=seconds, compiled=True, side_by_side=1)
 
 
 def _known(place: Path) -> Arithmetic | None:

@@ -7,11 +7,12 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, shape_wrapper
 
 from modelyard.core.energy import EnergyMeter
 from modelyard.core.records import Record
@@ -109,7 +110,7 @@ def peak_memory() -> int:
 def count_flops(task: Task, model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Flops:
     """Count the operations of forward and backward passes as they run; weights, gradients and buffers stay as they are.
 
-    Method: torch's counter of dispatched operations, with formulas added for the fused kernels it has none for.
+    Method: torch's formulas for dispatched operations, with some added for the fused kernels it has none for.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     forward = backward = rows = 0
@@ -121,13 +122,13 @@ def count_flops(task: Task, model: nn.Module, batches: Iterable[Batch], device: 
         for batch in batches:
             batch = batch.to(device)
             with torch.enable_grad():
-                with flop_counter() as counted:
+                with _Total() as counted:
                     loss = task.forward(model, batch)["loss"]
-                forward += counted.get_total_flops()
+                forward += counted.operations
                 if loss.requires_grad:
-                    with flop_counter() as counted:
+                    with _Total() as counted:
                         torch.autograd.grad(loss, parameters, allow_unused=True)
-                    backward += counted.get_total_flops()
+                    backward += counted.operations
             rows += len(batch)
     finally:
         for module, training in modes:
@@ -201,3 +202,27 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
     torch.ops.aten._embedding_bag_forward_only: _embedding_bag,
     torch.ops.aten._embedding_bag_backward: _embedding_bag_backward,
 }
+
+
+class _Total(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds operations up. torch's own counter also tells modules apart, and to do so brings in the compiler."""
+
+    _formulas: ClassVar[dict[Any, Callable[..., int]]] = {
+        **flop_registry,
+        **{operator: shape_wrapper(formula) for operator, formula in _FORMULAS.items()},  # type: ignore[no-untyped-call]
+    }
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch would import its compiler, to keep it from looking into this class
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        formula = self._formulas.get(function._overloadpacket)
+        if formula is not None:
+            self.operations += int(formula(*args, **(kwargs or {}), out_val=result))
+        return result

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from modelyard.core.errors import StorageError
-from modelyard.train.saving.checkpoints import Checkpoints, Saver, Snapshot
+from modelyard.train.saving.checkpoints import Checkpoints, Snapshot
+from modelyard.train.saving.saver import Saver
 
 
 def snapshot(step: int) -> Snapshot:

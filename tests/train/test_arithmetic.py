@@ -99,6 +99,38 @@ def test_what_was_measured_in_company_is_not_kept(machine, monkeypatch):
     assert arithmetic.choose_arithmetic(setup_of(compile=False), large, 10, []).precision == "bfloat16"
 
 
+def test_a_long_training_of_a_known_job_tries_to_compile_alone(machine, monkeypatch):
+    """Steps of 0.25 s: ten take too short a time to win anything back, a hundred thousand do."""
+    timed = []
+
+    def time(setup, begin, compiled=False):
+        timed.append((setup.precision, compiled))
+        return 0.1 if compiled else machine[setup.precision]
+
+    monkeypatch.setattr(arithmetic, "_time", time)
+    short = arithmetic.choose_arithmetic(setup_of(), large, 10, [])
+    assert (short.compiled, short.step, len(timed)) == (False, 0.25, 3)
+    for _ in range(2):  # the second time from the cache
+        long = arithmetic.choose_arithmetic(setup_of(), large, 100_000, [])
+        assert (long.compiled, long.precision, long.seconds["float8, compiled"]) == (True, "float8", 0.1)
+        assert timed[3:] == [("float8", True)]
+    assert arithmetic.choose_arithmetic(setup_of(), large, 12, []) == short
+    assert len(timed) == 4
+
+
+def test_a_model_that_cannot_be_compiled_is_run_as_it_is(machine, monkeypatch):
+    plain = arithmetic._time
+
+    def time(setup, begin, compiled=False):
+        if compiled:
+            raise RuntimeError("no compiler")
+        return plain(setup, begin)
+
+    monkeypatch.setattr(arithmetic, "_time", time)
+    found = arithmetic.choose_arithmetic(setup_of(), large, 100_000, [])
+    assert (found.precision, found.compiled) == ("float8", False)
+
+
 def test_what_is_asked_for_is_not_measured(machine):
     found = arithmetic.choose_arithmetic(setup_of(compile=False, precision="float8"), large, 10, [])
     assert (found.precision, found.seconds, found.reason) == ("float8", {}, "")

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from modelyard.spec.settings import Settings
+from modelyard.train.optimizing.base import GroupOptimizer
 from modelyard.train.optimizing.eager import eager
 from modelyard.train.optimizing.optimizers import OptimizerEntry, Share, parameter_groups
 
 __all__ = ["Lion", "LionOptimizer"]
 
 
-class LionOptimizer(torch.optim.Optimizer):
+class LionOptimizer(GroupOptimizer):
     """θ ← θ·(1 − lr·decay) − lr·sign(β₁·m + (1−β₁)·g);  m ← β₂·m + (1−β₂)·g."""
 
     def __init__(self, groups: Any, betas: tuple[float, float]) -> None:
         super().__init__(groups, {"betas": betas})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step; `closure`, when given, recomputes the loss with gradients first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if parameters:
-                self._step_group(group, parameters)
-        return loss
-
-    def _step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+    def step_group(self, group: dict[str, Any]) -> None:
+        parameters: list[Tensor] = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if not parameters:
+            return
         beta1, beta2 = group["betas"]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         for parameter in parameters:

@@ -9,7 +9,7 @@ bits; so do tensors of fewer than 4096 numbers, which weigh nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from modelyard.core.errors import Problem, SpecError
 from modelyard.spec.settings import Choice
+from modelyard.train.optimizing.base import GroupOptimizer, embedding_ids
 from modelyard.train.optimizing.optimizers import parameter_groups
 
 __all__ = ["BLOCK", "SMALLEST", "LowBitAdam", "LowBitOptimizer", "LowBitSgd", "code_values", "make_low_bit"]
@@ -49,12 +50,7 @@ def make_low_bit(
         problem = f"8 bits are for {choice.name} without amsgrad"
     if problem is not None:
         raise SpecError([Problem("train.memory.optimizer_bits", f"{problem}; set it to 32 or change train.optimizer")])
-    embedded = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag)
-        for parameter in module.parameters()
-    }
+    embedded = embedding_ids(model)
     groups = []
     for bits in (8, 32):
         named = [(name, one) for name, one in model.named_parameters() if (id(one) in embedded) == (bits == 32)]
@@ -64,7 +60,7 @@ def make_low_bit(
     return LowBitAdam(groups, settings.betas, settings.eps, decoupled=choice.name == "adamw")
 
 
-class LowBitOptimizer(torch.optim.Optimizer):
+class LowBitOptimizer(GroupOptimizer):
     """What the low-bit optimizers share: a pass over each tensor in pieces, with its state widened and narrowed again.
 
     A tensor's state holds `step` (int) and for each kind of state either float32 `NAME` of the tensor's shape, or
@@ -74,22 +70,14 @@ class LowBitOptimizer(torch.optim.Optimizer):
     kinds: tuple[tuple[str, bool], ...]
     """Names of the states, and whether they can be negative."""
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step; `closure`, when given, recomputes the loss with gradients first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._step(group, parameter, parameter.grad)
-        return loss
+    def step_group(self, group: dict[str, Any]) -> None:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                self._step(group, parameter, parameter.grad)
 
+    @abstractmethod
     def update(self, group: dict[str, Any], step: int, weights: Tensor, gradient: Tensor, states: list[Tensor]) -> None:
         """Move a piece of a tensor and its states in place; all of one shape and float32, `step` counts from 1."""
-        raise NotImplementedError
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state; unlike torch's own, which makes floats of all tensors, it keeps each one's type."""

@@ -6,7 +6,6 @@ learning rate serves both parts. A kernel is orthogonalised as a matrix (filters
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
@@ -14,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from modelyard.spec.settings import Settings
+from modelyard.train.optimizing.base import GroupOptimizer, embedding_ids
 from modelyard.train.optimizing.eager import eager
 from modelyard.train.optimizing.optimizers import OptimizerEntry, Share
 
@@ -41,27 +41,19 @@ def orthogonalise(matrix: Tensor, steps: int) -> Tensor:
     return x.T if tall else x
 
 
-class MuonOptimizer(torch.optim.Optimizer):
+class MuonOptimizer(GroupOptimizer):
     """Groups with `muon` true hold matrices and kernels; the others are stepped by AdamW."""
 
     def __init__(self, groups: Any, settings: Any) -> None:
         super().__init__(groups, {"muon": True})
         self._settings = settings
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step; `closure`, when given, recomputes the loss with gradients first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                (self._muon if group["muon"] else self._adam)(parameter, group["lr"])
-        return loss
+    def step_group(self, group: dict[str, Any]) -> None:
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+            (self._muon if group["muon"] else self._adam)(parameter, group["lr"])
 
     def _muon(self, parameter: Tensor, learning_rate: float) -> None:
         settings, state, gradient = self._settings, self.state[parameter], parameter.grad
@@ -108,12 +100,7 @@ class Muon(OptimizerEntry):
 
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
-        embeddings = {
-            id(parameter)
-            for module in model.modules()
-            if isinstance(module, nn.Embedding | nn.EmbeddingBag)
-            for parameter in module.parameters()
-        }
+        embeddings = embedding_ids(model)
         matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2 and id(p) not in embeddings]
         hidden = matrices[1:-1]
         chosen = {id(parameter) for parameter in hidden}

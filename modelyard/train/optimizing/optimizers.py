@@ -71,42 +71,33 @@ class Sgd(OptimizerEntry):
         )
 
 
-class _AdamSettings(Settings):
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    """Decay of the running mean of the gradient and of its square."""
-    eps: Annotated[float, Field(gt=0)] = 1e-8
-    """Added to the denominator."""
-    amsgrad: bool = False
-    """Divide by the largest running square seen (Reddi et al. 2018)."""
-
-
 class Adam(OptimizerEntry):
     """Adam (Kingma and Ba 2015); weight decay is added to the gradient."""
 
     learning_rate = 1e-3
-    Settings = _AdamSettings
+    _kind: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
+
+    class Settings(Settings):
+        betas: tuple[Share, Share] = (0.9, 0.999)
+        """Decay of the running mean of the gradient and of its square."""
+        eps: Annotated[float, Field(gt=0)] = 1e-8
+        """Added to the denominator."""
+        amsgrad: bool = False
+        """Divide by the largest running square seen (Reddi et al. 2018)."""
 
     @classmethod
     def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
         groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return eager(torch.optim.Adam)(
+        return eager(cls._kind)(
             groups, betas=settings.betas, eps=settings.eps, amsgrad=settings.amsgrad, fused=_fused(model)
         )
 
 
-class AdamW(OptimizerEntry):
+class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
-    learning_rate = 1e-3
     weight_decay = 0.01
-    Settings = _AdamSettings
-
-    @classmethod
-    def make(cls, model: nn.Module, learning_rate: float, weight_decay: float, settings: Any) -> torch.optim.Optimizer:
-        groups = parameter_groups(model.named_parameters(), learning_rate, weight_decay)
-        return eager(torch.optim.AdamW)(
-            groups, betas=settings.betas, eps=settings.eps, amsgrad=settings.amsgrad, fused=_fused(model)
-        )
+    _kind = torch.optim.AdamW
 
 
 class RmsProp(OptimizerEntry):

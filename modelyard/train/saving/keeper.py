@@ -8,7 +8,8 @@ from typing import Any
 
 from modelyard.core.events import EventLog
 from modelyard.spec.spec import CheckpointSpec
-from modelyard.train.saving.checkpoints import Checkpoints, Saver, Snapshot
+from modelyard.train.saving.checkpoints import Checkpoints, Snapshot
+from modelyard.train.saving.saver import Saver
 from modelyard.train.saving.snapshots import take_snapshot
 from modelyard.train.state import State
 

@@ -21,7 +21,8 @@ from modelyard.core.errors import CheckpointError, StorageError, UsageError
 from modelyard.train.saving import checkpoints as module
 from modelyard.train.saving import files as checkpoint_files
 from modelyard.train.saving import proofs as checkpoint_proofs
-from modelyard.train.saving.checkpoints import Checkpoints, Saver, Snapshot
+from modelyard.train.saving.checkpoints import Checkpoints, Snapshot
+from modelyard.train.saving.saver import Saver
 
 
 def snapshot(step: int, best_epoch: int = 0) -> Snapshot:

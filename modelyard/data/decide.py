@@ -90,7 +90,9 @@ def _take_up(place: Path, data: DataSpec, source: Source, content: Callable[[], 
         known = read_json(place)
     except DataError:
         return None
-    if known.get("content") != content():
+    if not isinstance(known, dict) or not known.keys() >= {"content", "data", "guesses", "chunk"}:
+        return None  # altered by somebody
+    if known["content"] != content():
         return None
     kept, _ = parse(DataSpec, known["data"], "data")
     if kept is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ from modelyard.train.runs import read_run
 from modelyard.train.saving.checkpoints import Checkpoints
 from modelyard.train.saving.keeper import Keeper
 from modelyard.train.saving.snapshots import restore_snapshot, take_snapshot
-from modelyard.train.start import denormals_flushed, kept_model
+from modelyard.train.start import cpu_settings, denormals_flushed, kept_model
 from modelyard.train.state import State
 from modelyard.train.stopping import Stopping, listening
 
@@ -119,7 +119,7 @@ def train(
     """
     folder, spec = _find_folder(spec, Path(runs), new, None if resume is None else Path(resume))
     stopping = Stopping(max_time)
-    with folder.held(), listening(stopping), _cpu_settings(spec), without_pandas():
+    with folder.held(), listening(stopping), cpu_settings(spec), without_pandas():
         named = _make_observers(spec, folder.path)
         with EventLog(folder.path / "events.jsonl", [*observers, *named]) as log:
             run = _recorded(spec, folder, log, stopping)
@@ -347,20 +347,6 @@ def _make_observers(spec: Spec, path: Path) -> list[Observer]:
     except ModelyardError:
         shutil.rmtree(path)
         raise
-
-
-@contextlib.contextmanager
-def _cpu_settings(spec: Spec) -> Iterator[None]:
-    """Use the asked number of threads, and put it and torch's random state back afterwards."""
-    threads = torch.get_num_threads()
-    state = torch.random.get_rng_state()
-    if spec.train.threads is not None:
-        torch.set_num_threads(spec.train.threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.random.set_rng_state(state)
 
 
 def _plain(value: Any) -> Any:

@@ -34,7 +34,7 @@ from modelyard.train.state import Average, Best, State, compiled
 from modelyard.train.step import Setup
 from modelyard.train.watch import Watch
 
-__all__ = ["Trained", "announcing", "denormals_flushed", "kept_model", "set_up", "start", "train_again"]
+__all__ = ["Trained", "announcing", "cpu_settings", "denormals_flushed", "kept_model", "set_up", "start", "train_again"]
 
 
 def set_up(spec: Spec, splits: Mapping[str, SplitStore], fitted: Fitted, task: Task, files: Sequence[str]) -> Setup:
@@ -128,6 +128,19 @@ def kept_model(state: State) -> tuple[Family, int]:
         model.load_state_dict(state.best.weights)
         return model.eval(), state.best.epoch
     return model.eval(), state.epoch
+
+
+@contextlib.contextmanager
+def cpu_settings(spec: Spec) -> Iterator[None]:
+    """Use the asked number of threads, and put it and torch's random state back afterwards."""
+    threads, random = torch.get_num_threads(), torch.random.get_rng_state()
+    if spec.train.threads is not None:
+        torch.set_num_threads(spec.train.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.random.set_rng_state(random)
 
 
 @contextlib.contextmanager

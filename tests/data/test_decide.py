@@ -86,3 +86,13 @@ def test_what_cannot_be_understood_any_more_is_decided_anew(looks, tmp_path):
     kept.write_text(kept.read_text().replace('"type": "number"', '"type": "number", "gone": 1'))
     assert prepared(data).data.model_dump() == first.data.model_dump()
     assert len(looks) == 2
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "1", "not JSON"])
+def test_an_altered_file_is_decided_anew(looks, tmp_path, text):
+    data = write(tmp_path / "rows.csv")
+    first = prepared(data)
+    (kept,) = (tmp_path / "cache" / "decided").iterdir()
+    kept.write_text(text)
+    assert prepared(data).data.model_dump() == first.data.model_dump()
+    assert len(looks) == 2

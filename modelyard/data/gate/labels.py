@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -41,8 +42,9 @@ class _Labels(ProfileCheck):
                 column.tally.merge()
                 yield column, column.tally
 
+    @abstractmethod
     def _look(self, column: ColumnProfile, tally: Tally) -> Found | None:
-        raise NotImplementedError
+        """Return what is wrong with a target's labels, or None."""
 
 
 class SingleLabel(_Labels):

@@ -3,12 +3,11 @@ change. The data is prepared and the steps are taken as `train` does; nothing is
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +46,7 @@ from modelyard.train.profiling.records import Profile
 from modelyard.train.profiling.sections import Clock, Sections
 from modelyard.train.recipes import open_spec
 from modelyard.train.saving.checkpoints import Snapshot
-from modelyard.train.start import denormals_flushed
+from modelyard.train.start import cpu_settings, denormals_flushed
 from modelyard.train.state import State
 from modelyard.train.step import Setup, train_step
 
@@ -101,21 +100,8 @@ def profile(
             raise UsageError("overrides are for a spec that is read from a file; change this one with spec.replace(…)")
     else:
         spec = open_spec(spec, overrides)
-    with _settings_of_the_cpu(spec), denormals_flushed():
+    with cpu_settings(spec), denormals_flushed():
         return _Profiling.of(spec, progress).run(steps, None if trace is None else Path(trace), refresh)
-
-
-@contextlib.contextmanager
-def _settings_of_the_cpu(spec: Spec) -> Iterator[None]:
-    """Use the asked number of threads, and put it and torch's random state back afterwards."""
-    threads, random = torch.get_num_threads(), torch.random.get_rng_state()
-    if spec.train.threads is not None:
-        torch.set_num_threads(spec.train.threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.random.set_rng_state(random)
 
 
 @dataclass

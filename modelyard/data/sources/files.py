@@ -44,7 +44,7 @@ __all__ = [
 COMPRESSIONS = (".gz", ".bz2", ".zst")
 """Endings that mean a compressed file; what is inside follows from the ending before."""
 
-_CHUNK = 1 << 20
+_CHUNK = 4 << 20
 _MAGIC = {
     b"\x1f\x8b": "a gzip file (name it .gz)",
     b"BZh": "a bzip2 file (name it .bz2)",

@@ -19,6 +19,7 @@ import torch
 
 import modelyard
 from modelyard.core.events import EventLog
+from modelyard.core.memory import freed_memory_kept
 from modelyard.data.batch import Batch
 from modelyard.data.loader import Loader
 from modelyard.data.prepare import prepare
@@ -38,7 +39,7 @@ def measure(name: str) -> tuple[float, float, float, int]:
     """Return seconds a batch of gathering, of augmenting, and of a step, and the rows of a batch."""
     spec = modelyard.open_spec(name)
     gathers, loads, steps = [], [], []
-    with denormals_flushed():
+    with denormals_flushed(), freed_memory_kept():  # as in training
         job = make_job(spec, prepare(spec), None, None, EventLog(None))
         setup, loader = job.setup, job.setup.train
         plain = Loader(loader.store, loader.fitted, loader.batch_size, spec.seed, True, None, loader.sampler)

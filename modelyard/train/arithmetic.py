@@ -33,7 +33,15 @@ __all__ = ["Arithmetic", "choose_arithmetic"]
 
 _WORTH = 1.1
 """How many times as fast an arithmetic must be to take the place of the next more exact one, and all cores to take that
-of one: a single thread never waits for another, which on a busy machine may take long."""
+of one."""
+_WORTH_BRIEF = 1.5
+"""As many times all cores must be as fast as one where a step is brief. Its threads meet every few microseconds, and a
+single one never waits for another: what two win in a quiet moment is lost, and more, whenever others use the machine.
+"""
+_BRIEF = 0.005
+"""Seconds of a step up to which it is brief."""
+_ROUNDS = 3
+"""Turns that each way gets where a step is brief, the best of which counts: a turn is short, and may be disturbed."""
 _SECONDS = 2.0
 """Time that one candidate may take, its first steps included; at least one step is timed."""
 _ENOUGH = 0.2
@@ -45,6 +53,9 @@ _ALONE = 0.2
 """Processors that others may keep busy meanwhile, for a measurement to be kept."""
 _COMPILE_FROM = 600.0
 """Seconds of training from which compiling is tried: it costs tens of seconds, and gains a part of the rest."""
+
+_Way = tuple[str, int, int]
+"""Precision, threads, parts of a batch side by side."""
 
 _in_company: dict[Path, Arithmetic] = {}
 
@@ -133,33 +144,44 @@ def _measure(
         if not large_linears(model):
             kinds = [kind for kind in kinds if kind != "float8" or len(kinds) == 1]
     parts = setup.settings.side_by_side if isinstance(setup.settings.side_by_side, int) else 1
-    seconds: dict[tuple[str, int, int], float] = {}
+    seconds: dict[_Way, float] = {}
     try:
         for kind in kinds:
             ways = [(kind, most, parts)]
             ways += [(kind, most, most)] if may_divide else []
             ways += [(kind, count, 1) for count in threads[1:]]
             for way in ways:
-                if way[1] < most and seconds[ways[0]] > _SHORT:
-                    continue
-                give_back()  # what the way before took comes not on top of this one
-                torch.set_num_threads(way[1])
-                changed = _with(setup, kind, way[2])
-                with sharing(changed.settings):
-                    seconds[way] = _time(changed, begin)
-        best = min(
-            seconds, key=lambda way: seconds[way] * _WORTH ** (kinds.index(way[0]) + (way[1] > 1 < len(seconds)))
-        )
+                if way[1] == most or seconds[ways[0]] <= _SHORT:
+                    seconds[way] = _time_of(way, setup, begin)
+        best = min(seconds.values())
+        again = [way for way, value in seconds.items() if value < 2 * best] if best < _BRIEF else []
+        for way in (_ROUNDS - 1) * again if len(again) > 1 else ():
+            seconds[way] = min(seconds[way], _time_of(way, setup, begin))
+        handicap = {way: _WORTH ** kinds.index(way[0]) for way in seconds}
+        for way in seconds if len(seconds) > 1 else ():
+            if way[1] > 1:
+                handicap[way] *= _WORTH_BRIEF if seconds[way] < _BRIEF else _WORTH
+        chosen = min(seconds, key=lambda way: seconds[way] * handicap[way])
         told = {}
         if len(seconds) > 1:
             told = {_name(way, kinds, threads, may_divide): value for way, value in seconds.items()}
-        return Arithmetic(*best, setup.settings.compile is True, told, seconds[best])
+        return Arithmetic(*chosen, setup.settings.compile is True, told, seconds[chosen])
     finally:
         torch.set_num_threads(before)
         give_back()
 
 
-def _name(way: tuple[str, int, int], kinds: list[str], threads: list[int], divided: bool) -> str:
+def _time_of(way: _Way, setup: Setup, begin: Callable[[Setup], State]) -> float:
+    """Return the seconds of a step this way."""
+    kind, threads, parts = way
+    give_back()  # what the way before took comes not on top of this one
+    torch.set_num_threads(threads)
+    changed = _with(setup, kind, parts)
+    with sharing(changed.settings):
+        return _time(changed, begin)
+
+
+def _name(way: _Way, kinds: list[str], threads: list[int], divided: bool) -> str:
     """Name a way by what is open."""
     kind, count, parts = way
     words = [kind] if len(kinds) > 1 else []

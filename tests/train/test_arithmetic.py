@@ -151,6 +151,25 @@ def test_one_thread_is_taken_unless_all_are_clearly_faster(machine, monkeypatch)
     assert torch.get_num_threads() == before
 
 
+def test_a_brief_step_takes_one_thread_unless_all_are_half_as_fast_again_in_the_best_of_three_turns(
+    machine, monkeypatch
+):
+    monkeypatch.setattr(arithmetic, "cores", lambda: 2)
+    monkeypatch.setattr(arithmetic, "_kinds", lambda device: ["float32"])
+    turns = {1: [], 2: []}
+    monkeypatch.setattr(arithmetic, "_time", lambda *_, **__: turns[torch.get_num_threads()].pop(0))
+
+    def chosen(name: str, **seconds: list[float]) -> arithmetic.Arithmetic:
+        turns.update({1: seconds["one"], 2: seconds["two"]})
+        return arithmetic.choose_arithmetic(setup_of(compile=False, threads=None), small, 10, [name])
+
+    found = chosen("disturbed once", one=[0.0015, 0.0010, 0.0012], two=[0.0009, 0.0008, 0.0007])
+    assert (found.threads, found.seconds) == (1, {"2 threads": 0.0007, "1 thread": 0.0010})
+    assert chosen("clearly faster", one=[0.0011, 0.0010, 0.0012], two=[0.0009, 0.0008, 0.0006]).threads == 2
+    found = chosen("twice as fast", one=[0.0021], two=[0.0010])  # out of the race after its first turn
+    assert (found.threads, turns) == (2, {1: [], 2: []})
+
+
 def test_a_machine_without_it_says_what_it_has():
     with pytest.raises(
         SpecError, match=r"compute capability 8\.9 or more .* this cpu is .* multiplies float32"

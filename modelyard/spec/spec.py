@@ -233,7 +233,7 @@ class TrainSpec(Settings):
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, …; `auto`: the first accelerator, else the CPU."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """CPU threads; when unsaid, all cores, or one where that was measured to be as fast."""
+    """CPU threads; when unsaid, all cores, or one where these were not measured to be clearly faster."""
     observers: Annotated[list[Choice[Any]], Of("observer")] = []
     """Others that are told of every event: `tensorboard`, `mlflow`."""
 

@@ -75,7 +75,7 @@ def unpack(archive: Path, into: Path, root: str, take: tuple[str, ...], limit: i
             with _deb_content(archive) as content:
                 _unpack_tar(content, taken)
         else:
-            with tarfile.open(archive, "r|*") as content:
+            with _open_tar(archive) as content:
                 _unpack_tar(content, taken)
     except NotImplementedError as error:
         raise DataError(f"{archive.name} uses a compression this Python cannot read: {error}") from error
@@ -86,6 +86,13 @@ def unpack(archive: Path, into: Path, root: str, take: tuple[str, ...], limit: i
             raise
         raise DataError(f"{archive.name} is not a readable archive: {error}") from error
     taken.finish()
+
+
+def _open_tar(archive: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive, "r|*")
+    except AttributeError as error:  # early releases of 3.11 stumble over their own handling of a broken header
+        raise tarfile.ReadError(f"its header is broken ({error})") from error
 
 
 def decompress(path: Path, limit: int) -> bytes:

@@ -26,8 +26,9 @@ _UNSPACED = (
     "\U0001b000-\U0001b16f\U00020000-\U000323af"
 )
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
-_LETTERS = rf"(?:[^\W\d_{_UNSPACED}]++[{_MARKS}]*+)++"
-_TOKEN = re.compile(rf"{BREAK}|[{_UNSPACED}]|{_LETTERS}(?:['’]{_LETTERS})*+|\d++")
+# Groups are not possessive: up to 3.11.4, Python takes in what only began to match (`B’` for `B`).
+_LETTERS = rf"(?:[^\W\d_{_UNSPACED}]++[{_MARKS}]*+)+"
+_TOKEN = re.compile(rf"{BREAK}|[{_UNSPACED}]|{_LETTERS}(?:['’]{_LETTERS})*|\d++")
 
 
 def analyze(text: str, lowercase: bool = True) -> list[str]:

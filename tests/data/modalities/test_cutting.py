@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import models
 
@@ -42,6 +42,7 @@ def test_pieces_are_those_of_the_tokenizer(rows: list[str], kind: TokenKind, low
 
 @settings(max_examples=100, deadline=None)
 @given(texts, st.booleans())
+@example(["B’"], False)
 def test_words_of_ngrams_are_those_of_the_pattern(rows: list[str], lowercase: bool) -> None:
     words, counts = ngram_words.words_of(pa.array(rows), lowercase)
     assert words.to_pylist() == [word for text in rows for word in ngram_words.analyze(text, lowercase)]

@@ -152,6 +152,7 @@ def _measure(
             ways += [(kind, count, 1) for count in threads[1:]]
             for way in ways:
                 if way[1] == most or seconds[ways[0]] <= _SHORT:
+                    give_back()  # what the way before took comes not on top of this one
                     seconds[way] = _time_of(way, setup, begin)
         best = min(seconds.values())
         again = [way for way, value in seconds.items() if value < 2 * best] if best < _BRIEF else []
@@ -174,7 +175,6 @@ def _measure(
 def _time_of(way: _Way, setup: Setup, begin: Callable[[Setup], State]) -> float:
     """Return the seconds of a step this way."""
     kind, threads, parts = way
-    give_back()  # what the way before took comes not on top of this one
     torch.set_num_threads(threads)
     changed = _with(setup, kind, parts)
     with sharing(changed.settings):

@@ -31,6 +31,8 @@ from modelyard.train.step import Setup, train_step
 
 __all__ = ["Arithmetic", "choose_arithmetic"]
 
+_RULES = 2
+"""Of choosing; another number measures anew what was measured under others."""
 _WORTH = 1.1
 """How many times as fast an arithmetic must be to take the place of the next more exact one, and all cores to take that
 of one."""
@@ -103,7 +105,7 @@ def choose_arithmetic(setup: Setup, begin: Callable[[Setup], State], steps: int,
     if len(kinds) == 1 and len(threads) == 1 and settings.compile != "auto" and not may_divide:
         return Arithmetic(kinds[0], threads[0], parts, settings.compile, {})
     machine = [environment()["processor"], environment()["accelerators"], torch.__version__, str(setup.device)]
-    key = [*machine, threads, kinds, may_divide, settings.compile, *facts]
+    key = [_RULES, *machine, threads, kinds, may_divide, settings.compile, *facts]
     found = _kept(key, lambda: _measure(setup, begin, kinds, threads, may_divide))
     if settings.compile == "auto" and found.step * steps > _COMPILE_FROM:
         plain = found
